@@ -1,0 +1,1 @@
+"""The tests: `unit` mirrors `sdk/buoy`, `support` holds the programs and servers that tests and the demo use."""

@@ -1,0 +1,1 @@
+"""Programs that make, generate and check this repository. Nothing here is shipped."""
