@@ -1,0 +1,392 @@
+"""Every name that telemetry has: metrics, spans, attributes and events, with type, unit, meaning and bound.
+
+Exactly what the code emits is here; a test compares. The reference in ``docs/`` is generated from it, and dashboards
+and rules take their names from it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from buoy import outcome
+
+SCOPE = "buoy"
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+OTHER = "_OTHER"
+
+# Attribute sets that one instrument holds as they are; further ones are folded into ``_OTHER``, at most 500 more. The
+# OpenTelemetry SDK folds at 2,000 without a word, so we stay below it and count.
+SERIES_LIMIT = 1500
+PROVIDER_LIMIT = 20
+OPERATION_LIMIT = 200
+
+
+class Instrument(StrEnum):
+    """How a metric is kept."""
+
+    COUNTER = "observable counter"
+    UP_DOWN_COUNTER = "observable up-down counter"
+    HISTOGRAM = "histogram"
+
+
+class Type(StrEnum):
+    """The type of an attribute's value."""
+
+    STRING = "string"
+    INT = "int"
+    DOUBLE = "double (seconds)"
+    BOOL = "bool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """One attribute. ``values`` is a closed set, or empty where ``bound`` says the bound."""
+
+    name: str
+    type: Type = Type.STRING
+    values: tuple[str, ...] = ()
+    bound: str = ""
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric. ``boundaries`` are seconds; ``limit`` is how many attribute sets declared names can have."""
+
+    name: str
+    instrument: Instrument
+    unit: str
+    attributes: tuple[str, ...]
+    limit: int
+    prometheus: str
+    answers: str
+    boundaries: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One kind of span."""
+
+    key: str
+    name: str
+    kind: str
+    ends: str
+    start: tuple[str, ...]
+    end: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One rare fact: a log (none where ``level`` is ``-``), and an event on the ``span`` it names."""
+
+    name: str
+    level: str
+    span: str
+    fields: tuple[str, ...]
+
+
+def _values(kind: Iterable[StrEnum]) -> tuple[str, ...]:
+    return tuple(str(member) for member in kind)
+
+
+_REFUSALS = tuple(str(error) for error, facts in outcome.TABLE.items() if facts.category is None)
+
+DURATION_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+WAIT_BOUNDARIES = (0.001, *DURATION_BOUNDARIES)
+
+# Attribute names, used by the code that emits them.
+PROVIDER = "buoy.provider"
+OPERATION = "buoy.operation"
+TRANSPORT = "buoy.transport"
+SAFETY = "buoy.call.safety"
+DEADLINE = "buoy.call.deadline"
+REQUEST_ID = "buoy.request.id"
+CALL_ATTEMPTS = "buoy.call.attempts"
+CALL_SENDS = "buoy.call.sends"
+CALL_RESULT = "buoy.call.result"
+RESULT_ORIGIN = "buoy.result.origin"
+TIME_ATTEMPTS = "buoy.time.attempts"
+TIME_BACKOFF = "buoy.time.backoff"
+STOP_REASON = "buoy.retry.stop_reason"
+DUPLICATE_SOURCE = "buoy.duplicate.source"
+ATTEMPT_KIND = "buoy.attempt.kind"
+ATTEMPT_NUMBER = "buoy.attempt.number"
+ATTEMPT_DELAY = "buoy.attempt.delay"
+RETRY_REASON = "buoy.retry.reason"
+DELAY_SOURCE = "buoy.retry.delay_source"
+RETRY_AFTER = "buoy.retry_after"
+WAIT_FOR = "buoy.wait.for"
+WAIT_DURATION = "buoy.wait.duration"
+ERROR_TYPE = "error.type"
+ERROR_CATEGORY = "buoy.error.category"
+REFUSAL_REASON = "buoy.refusal.reason"
+REFUSAL_ENFORCED = "buoy.refusal.enforced"
+ERROR_REASON = "buoy.error.reason"
+ERROR_OUTCOME = "buoy.error.outcome"
+ERROR_PHASE = "buoy.error.phase"
+ERROR_LEVEL = "buoy.error.level"
+ERROR_RETRYABLE = "buoy.error.retryable"
+PROVIDER_REQUEST_ID = "buoy.provider_request_id"
+EXCEPTION_TYPE = "exception.type"
+VERSION = "buoy.version"
+INSTRUMENT = "buoy.telemetry.instrument"
+METHOD = "http.request.method"
+STATUS_CODE = "http.response.status_code"
+RESEND_COUNT = "http.request.resend_count"
+PROTOCOL_VERSION = "network.protocol.version"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+URL_FULL = "url.full"
+URL_TEMPLATE = "url.template"
+
+_I, _D, _B = Type.INT, Type.DOUBLE, Type.BOOL
+
+ATTRIBUTES: dict[str, Attribute] = {
+    row.name: row
+    for row in (
+        Attribute(name=PROVIDER, bound=f"declared, at most {PROVIDER_LIMIT}", example="shopify"),
+        Attribute(
+            name=OPERATION, bound=f"declared, at most {OPERATION_LIMIT} with the provider", example="orders.list"
+        ),
+        Attribute(name=TRANSPORT, values=_values(outcome.Transport), example="http"),
+        Attribute(name=SAFETY, values=_values(outcome.Safety), example="keyed"),
+        Attribute(name=DEADLINE, type=_D, bound="seconds from the start of the call", example="30.0"),
+        Attribute(name=REQUEST_ID, bound="UUID; spans, logs", example="7d0f5c9e-..."),
+        Attribute(name=CALL_ATTEMPTS, type=_I, bound="0 to 20", example="2"),
+        Attribute(name=CALL_SENDS, type=_I, bound="0 to 40", example="2"),
+        Attribute(name=CALL_RESULT, values=_values(outcome.CallResult), example="success"),
+        Attribute(name=RESULT_ORIGIN, values=_values(outcome.Origin), example="live"),
+        Attribute(name=TIME_ATTEMPTS, type=_D, bound="seconds", example="0.42"),
+        Attribute(name=TIME_BACKOFF, type=_D, bound="seconds", example="0.42"),
+        Attribute(name=STOP_REASON, values=_values(outcome.StopReason), example="max_attempts"),
+        Attribute(name=DUPLICATE_SOURCE, values=_values(outcome.DuplicateSource), example="resend"),
+        Attribute(name=ATTEMPT_KIND, values=_values(outcome.AttemptKind), example="retry"),
+        Attribute(name=ATTEMPT_NUMBER, type=_I, bound="1 to 20", example="2"),
+        Attribute(name=ATTEMPT_DELAY, type=_D, bound="seconds", example="0.42"),
+        Attribute(name=RETRY_REASON, values=_values(outcome.Category), example="rate_limiting"),
+        Attribute(name=DELAY_SOURCE, values=_values(outcome.DelaySource), example="retry_after"),
+        Attribute(name=RETRY_AFTER, type=_D, bound="seconds; logs", example="2.0"),
+        Attribute(name=WAIT_FOR, values=_values(outcome.WaitCause), example="backoff"),
+        Attribute(name=WAIT_DURATION, type=_D, bound="seconds; span events", example="0.42"),
+        Attribute(name=ERROR_TYPE, values=_values(outcome.ErrorType), example="rate_limited"),
+        Attribute(name=ERROR_CATEGORY, values=_values(outcome.Category), example="rate_limiting"),
+        Attribute(name=REFUSAL_REASON, values=_REFUSALS, example="deadline_exceeded"),
+        Attribute(name=REFUSAL_ENFORCED, type=_B, bound="always true so far", example="true"),
+        Attribute(name=ERROR_REASON, bound="a declared word, at most 64; spans, logs", example="refused"),
+        Attribute(name=ERROR_OUTCOME, values=_values(outcome.Outcome), example="unknown"),
+        Attribute(name=ERROR_PHASE, values=_values(outcome.Phase), example="connect"),
+        Attribute(name=ERROR_LEVEL, values=_values(outcome.ErrorLevel), example="call"),
+        Attribute(name=ERROR_RETRYABLE, type=_B, bound="true or false", example="true"),
+        Attribute(name=PROVIDER_REQUEST_ID, bound="at most 64 of [A-Za-z0-9._:-]; spans, logs", example="req_8Zk"),
+        Attribute(name=EXCEPTION_TYPE, bound="a class name; logs", example="TimedOut"),
+        Attribute(name=VERSION, bound="the version of the package", example="1.0.0"),
+        Attribute(name=INSTRUMENT, bound="a name of the metrics here", example="buoy.client.calls"),
+        Attribute(name=METHOD, bound="the HTTP methods", example="GET"),
+        Attribute(name=STATUS_CODE, type=_I, bound="100 to 599", example="429"),
+        Attribute(name=RESEND_COUNT, type=_I, bound="1 to 40", example="1"),
+        Attribute(name=PROTOCOL_VERSION, bound="1.0, 1.1", example="1.1"),
+        Attribute(name=SERVER_ADDRESS, bound="declared hosts", example="api.example.com"),
+        Attribute(name=SERVER_PORT, type=_I, bound="declared ports", example="443"),
+        Attribute(
+            name=URL_FULL,
+            bound="scheme, host, the template as path, query values REDACTED; spans",
+            example="https://x.com/o/{id}?q=REDACTED",
+        ),
+        Attribute(name=URL_TEMPLATE, bound="declared per operation", example="/o/{id}"),
+    )
+}
+
+_E = (ERROR_TYPE, ERROR_CATEGORY, REFUSAL_REASON)
+_O = (PROVIDER, OPERATION)
+
+CALLS = Metric(
+    name="buoy.client.calls",
+    instrument=Instrument.COUNTER,
+    unit="{call}",
+    attributes=(*_O, CALL_RESULT),
+    limit=1000,
+    prometheus="buoy_client_calls_total",
+    answers="the SLI; every declared operation starts at 0 in all results, so that increase() sees the first failure",
+)
+CALL_DURATION = Metric(
+    name="buoy.client.call.duration",
+    instrument=Instrument.HISTOGRAM,
+    unit="s",
+    attributes=(*_O, TRANSPORT, *_E),
+    limit=SERIES_LIMIT,
+    prometheus="buoy_client_call_duration_seconds",
+    answers="rate, errors and latency of calls; exemplars",
+    boundaries=DURATION_BOUNDARIES,
+)
+ATTEMPT_DURATION = Metric(
+    name="buoy.client.attempt.duration",
+    instrument=Instrument.HISTOGRAM,
+    unit="s",
+    attributes=(*_O, ATTEMPT_KIND, *_E),
+    limit=SERIES_LIMIT,
+    prometheus="buoy_client_attempt_duration_seconds",
+    answers="latency of the provider, one record for every send; exemplars",
+    boundaries=DURATION_BOUNDARIES,
+)
+WAIT = Metric(
+    name="buoy.client.wait.duration",
+    instrument=Instrument.HISTOGRAM,
+    unit="s",
+    attributes=(PROVIDER, WAIT_FOR),
+    limit=80,
+    prometheus="buoy_client_wait_duration_seconds",
+    answers="our own waiting, by cause; recorded when above 0",
+    boundaries=WAIT_BOUNDARIES,
+)
+CALL_ACTIVE = Metric(
+    name="buoy.client.call.active",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="{call}",
+    attributes=(PROVIDER,),
+    limit=20,
+    prometheus="buoy_client_call_active",
+    answers="calls in flight",
+)
+ERRORS = Metric(
+    name="buoy.client.errors",
+    instrument=Instrument.COUNTER,
+    unit="{error}",
+    attributes=(PROVIDER, *_E, ERROR_LEVEL),
+    limit=960,
+    prometheus="buoy_client_errors_total",
+    answers="errors by type, of sends and of calls; cancellation is none",
+)
+RETRIES = Metric(
+    name="buoy.client.retries",
+    instrument=Instrument.COUNTER,
+    unit="{retry}",
+    attributes=(*_O, RETRY_REASON),
+    limit=1400,
+    prometheus="buoy_client_retries_total",
+    answers="why we retry",
+)
+ABANDONED = Metric(
+    name="buoy.client.retry.abandoned",
+    instrument=Instrument.COUNTER,
+    unit="{call}",
+    attributes=(PROVIDER, STOP_REASON),
+    limit=160,
+    prometheus="buoy_client_retry_abandoned_total",
+    answers="why we gave up",
+)
+OVERFLOWS = Metric(
+    name="buoy.telemetry.attribute_overflows",
+    instrument=Instrument.COUNTER,
+    unit="{measurement}",
+    attributes=(INSTRUMENT,),
+    limit=60,
+    prometheus="buoy_telemetry_attribute_overflows_total",
+    answers="measurements that were counted under _OTHER because a cap was reached",
+)
+SDK_INFO = Metric(
+    name="buoy.sdk.info",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="{process}",
+    attributes=(VERSION,),
+    limit=1,
+    prometheus="buoy_sdk_info",
+    answers="which version runs; always 1",
+)
+
+METRICS: tuple[Metric, ...] = (
+    CALLS,
+    CALL_DURATION,
+    ATTEMPT_DURATION,
+    WAIT,
+    CALL_ACTIVE,
+    ERRORS,
+    RETRIES,
+    ABANDONED,
+    OVERFLOWS,
+    SDK_INFO,
+)
+
+_FAILURE = (*_E, ERROR_REASON, ERROR_OUTCOME, ERROR_PHASE, ERROR_RETRYABLE)
+_ATTEMPT_START = (PROVIDER, OPERATION, ATTEMPT_KIND, ATTEMPT_NUMBER, ATTEMPT_DELAY, RETRY_REASON)
+
+SPANS: tuple[Span, ...] = (
+    Span(
+        key="call",
+        name="{buoy.provider} {buoy.operation}",
+        kind="INTERNAL",
+        ends="the result is delivered",
+        start=(PROVIDER, OPERATION, TRANSPORT, SAFETY, DEADLINE),
+        end=(
+            REQUEST_ID,
+            CALL_ATTEMPTS,
+            CALL_SENDS,
+            RESULT_ORIGIN,
+            TIME_ATTEMPTS,
+            TIME_BACKOFF,
+            STOP_REASON,
+            DUPLICATE_SOURCE,
+            *_FAILURE,
+        ),
+    ),
+    Span(
+        key="HTTP attempt",
+        name="{http.request.method} {url.template}",
+        kind="CLIENT",
+        ends="the body is read or released",
+        start=(*_ATTEMPT_START, METHOD, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_TEMPLATE, RESEND_COUNT),
+        end=(STATUS_CODE, PROTOCOL_VERSION, PROVIDER_REQUEST_ID, *_FAILURE),
+    ),
+    Span(
+        key="function attempt",
+        name="{buoy.provider} {buoy.operation} attempt",
+        kind="INTERNAL",
+        ends="the function returned",
+        start=_ATTEMPT_START,
+        end=_FAILURE,
+    ),
+)
+
+_EV = (ERROR_TYPE, ERROR_CATEGORY, REFUSAL_REASON)
+
+CALL_FAILED = Event(
+    name="buoy.call.failed",
+    level="ERROR; refusals WARNING; cancelled DEBUG",
+    span="",
+    fields=(
+        *_EV,
+        ERROR_REASON,
+        ERROR_OUTCOME,
+        ERROR_PHASE,
+        CALL_ATTEMPTS,
+        "duration",
+        STOP_REASON,
+        PROVIDER_REQUEST_ID,
+        EXCEPTION_TYPE,
+    ),
+)
+CALL_IN_DOUBT = Event(name="buoy.call.in_doubt", level="ERROR", span="", fields=(ERROR_TYPE, ERROR_CATEGORY, SAFETY))
+CALL_REFUSED = Event(
+    name="buoy.call.refused", level="WARNING", span="call", fields=(REFUSAL_REASON, REFUSAL_ENFORCED, RETRY_AFTER)
+)
+RETRY_SCHEDULED = Event(
+    name="buoy.retry.scheduled",
+    level="INFO",
+    span="call",
+    fields=(*_EV, ATTEMPT_NUMBER, ATTEMPT_DELAY, RETRY_REASON, DELAY_SOURCE),
+)
+WAIT_ENDED = Event(name="buoy.wait.ended", level="-", span="call", fields=(WAIT_FOR, WAIT_DURATION))
+RESENT = Event(name="buoy.transport.resend", level="WARNING", span="attempt", fields=(METHOD, SAFETY))
+OVERFLOW = Event(name="buoy.telemetry.overflow", level="WARNING, once", span="", fields=(INSTRUMENT,))
+
+EVENTS: tuple[Event, ...] = (
+    CALL_FAILED,
+    CALL_IN_DOUBT,
+    CALL_REFUSED,
+    RETRY_SCHEDULED,
+    WAIT_ENDED,
+    RESENT,
+    OVERFLOW,
+)
+
+# On every log, if known.
+COMMON_FIELDS = (PROVIDER, OPERATION, REQUEST_ID, "trace_id", "span_id", "suppressed")
