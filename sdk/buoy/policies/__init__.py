@@ -1,0 +1,1 @@
+"""Decisions, pure: they are told the time and the randomness, and answer with a number or a small record."""

@@ -1,0 +1,1 @@
+"""The pure policies: tables for examples, laws by hypothesis."""
