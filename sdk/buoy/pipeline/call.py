@@ -1,0 +1,235 @@
+"""The record of one call and of each of its sends: times and counts, read by telemetry, handed out as ``Meta``.
+
+All times are readings of the event loop's clock. Nothing here waits or decides.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from random import getrandbits
+from types import MappingProxyType
+from typing import Any
+
+from buoy.errors import BuoyError
+from buoy.events import Event, Recorder
+from buoy.outcome import (
+    AttemptKind,
+    DuplicateSource,
+    ErrorType,
+    Outcome,
+    Phase,
+    Safety,
+    StopReason,
+    Transport,
+    Verdict,
+    WaitCause,
+)
+from buoy.policies import deadline
+from buoy.policies.deadline import Timeout
+from buoy.policies.retry import Retry
+from buoy.result import Meta
+
+CANCELLED = Verdict(ErrorType.CANCELLED, Outcome.UNKNOWN, Phase.LOCAL)
+UNKNOWN = Verdict(ErrorType.UNKNOWN, Outcome.UNKNOWN, Phase.LOCAL)
+NO_WAITS: Mapping[WaitCause, float] = MappingProxyType({})
+
+current: ContextVar["Call | None"] = ContextVar("buoy_current_call", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is the same for every call of one operation of one provider."""
+
+    provider: str
+    operation: str
+    transport: Transport
+    safety: Safety
+    retry: Retry | None
+    timeout: Timeout | None
+    recorder: "Recorder[Call, Send]"
+    retry_on: tuple[type[Exception], ...] = ()
+
+
+class Send:
+    """One request on the wire. ``traceparent`` and ``span`` are the recorder's."""
+
+    __slots__ = (
+        "ended",
+        "failure",
+        "kind",
+        "number",
+        "provider_request_id",
+        "span",
+        "started",
+        "status",
+        "traceparent",
+        "version",
+    )
+
+    def __init__(self, number: int, kind: AttemptKind, started: float) -> None:
+        self.number = number
+        self.kind = kind
+        self.started = started
+        self.ended = started
+        self.failure: Verdict | None = None
+        self.status: int | None = None
+        self.version: str | None = None
+        self.provider_request_id: str | None = None
+        self.traceparent: str | None = None
+        self.span: Any = None
+
+
+class Call:
+    """One logical request of a caller. Public inside a wrapped function: ``attempt`` and ``time_left``.
+
+    ``request`` is the transport's; ``span``, ``context`` and ``trace_id`` are the recorder's; ``url`` is the form that
+    may be shown.
+    """
+
+    __slots__ = (
+        "_request_id",
+        "asked",
+        "attempt",
+        "attempts_time",
+        "context",
+        "deadline",
+        "ended",
+        "exception",
+        "failure",
+        "in_doubt",
+        "limit",
+        "loop",
+        "plan",
+        "provider_request_id",
+        "request",
+        "resent",
+        "retry",
+        "sends",
+        "span",
+        "started",
+        "stop_reason",
+        "trace_id",
+        "try_started",
+        "unsettled",
+        "url",
+        "waited",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        request: Any = None,
+        url: str | None = None,
+        asked: float | None = None,
+    ) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.request = request
+        self.url = url
+        self.asked = asked
+        self.started = self.try_started = self.ended = loop.time()
+        self.deadline = deadline.deadline_at(plan.timeout, now=self.started, asked=asked)
+        self.limit = 0.0
+        self.attempt = 0
+        self.sends = 0
+        self.attempts_time = 0.0
+        self.waited = NO_WAITS
+        self.retry: tuple[Verdict, float] | None = None
+        self.failure: Verdict | None = None
+        self.stop_reason: StopReason | None = None
+        self.resent = False
+        self.in_doubt = False
+        self.unsettled = False
+        self.exception: str | None = None
+        self.provider_request_id: str | None = None
+        self.span: Any = None
+        self.context: Any = None
+        self.trace_id = 0
+        self._request_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Call {self.plan.provider} {self.plan.operation} attempt={self.attempt} sends={self.sends}>"
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until the total deadline; 0 when it has passed, infinite where there is none."""
+        return deadline.time_left(self.deadline, now=self.loop.time())
+
+    @property
+    def request_id(self) -> str:
+        """A random UUID (version 4, RFC 9562), made when somebody first asks for it."""
+        if self._request_id is None:
+            bits = getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62) | (4 << 76) | (2 << 62)
+            text = f"{bits:032x}"
+            self._request_id = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return self._request_id
+
+    def begin_try(self) -> bool:
+        """Start the next try; ``False``, and nothing started, when no time is left for it."""
+        now = self.loop.time()
+        left = self.deadline - now
+        if left <= 0:
+            return False
+        self.attempt += 1
+        self.try_started = now
+        self.limit = deadline.attempt_limit(self.plan.timeout, left=left)
+        return True
+
+    def end_try(self) -> None:
+        """Account for the time of the try."""
+        self.attempts_time += self.loop.time() - self.try_started
+
+    def begin_send(self, kind: AttemptKind | None = None) -> Send:
+        """Start one request on the wire; without ``kind`` it is the try's own."""
+        if kind is None:
+            kind = AttemptKind.FIRST if self.attempt == 1 else AttemptKind.RETRY
+        send = Send(self.attempt, kind, self.loop.time())
+        self.sends += 1
+        self.plan.recorder.send_started(self, send)
+        return send
+
+    def end_send(self, send: Send, failure: Verdict | None) -> None:
+        """End one request on the wire."""
+        send.ended = self.loop.time()
+        send.failure = failure
+        self.plan.recorder.send_ended(self, send)
+
+    def happened(self, event: Event) -> None:
+        """Tell the recorder of something rare."""
+        self.plan.recorder.happened(self, event)
+
+    def add_wait(self, cause: WaitCause, seconds: float) -> None:
+        """Account for time spent waiting before a send."""
+        if self.waited is NO_WAITS:
+            self.waited = {}
+        self.waited = {**self.waited, cause: self.waited.get(cause, 0.0) + seconds}
+
+    def end(self, failure: Verdict | None = None) -> None:
+        """Note how the call ended, and when."""
+        self.ended = self.loop.time()
+        self.failure = failure
+
+    def meta(self) -> Meta:
+        """Return the story of the call so far."""
+        return Meta(
+            request_id=self.request_id,
+            provider=self.plan.provider,
+            operation=self.plan.operation,
+            attempts=self.attempt,
+            sends=self.sends,
+            duration=self.ended - self.started,
+            duplicate=self.resent,
+            duplicate_source=DuplicateSource.RESEND if self.resent else None,
+            waited=dict(self.waited),
+            trace_id=f"{self.trace_id:032x}" if self.trace_id else None,
+        )
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """Return what the table says of an exception that leaves a try or a call."""
+    if isinstance(error, BuoyError):
+        return error.verdict
+    return UNKNOWN if isinstance(error, Exception) else CANCELLED
