@@ -1,0 +1,211 @@
+"""One try over aiohttp: one request, its answer classified, decoded and released before anybody waits.
+
+aiohttp may send an idempotent request a second time by itself (RFC 9110 section 9.2.2). A client middleware sees each
+send, so that each has its own span and ``traceparent`` and nothing is hidden.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from buoy.errors import Failed
+from buoy.events import Resent
+from buoy.http import body, classify, failures, headers
+from buoy.outcome import AttemptKind, Outcome, Safety, Verdict
+from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Send
+
+_LARGE = 2**20
+_PROBLEM = "application/problem+json"
+
+
+class Request:
+    """What one call sends, the same on every try. The secrets in it stay out of its repr."""
+
+    __slots__ = ("data", "decoder", "headers", "method", "url")
+
+    def __init__(
+        self, method: str, url: URL, headers: CIMultiDict[str], data: bytes | None, decoder: body.Decoder[Any]
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.data = data
+        self.decoder = decoder
+
+    def payload(self) -> bytes | BytesIO | None:
+        """Return the body for one send: a large one as a file, which aiohttp writes in pieces."""
+        return BytesIO(self.data) if self.data is not None and len(self.data) >= _LARGE else self.data
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.url.origin()}>"
+
+
+class Answer(NamedTuple):
+    """A complete answer."""
+
+    value: Any
+    status: int
+    headers: Mapping[str, str]
+
+
+class _Observed(aiohttp.ClientRequest):
+    """aiohttp's request, which also tells whether it has begun to leave: that decides what a fault proves."""
+
+    leaving = False
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        self.leaving = True
+        return await super().send(conn)
+
+
+class _Sends:
+    """The sends of one try, as an aiohttp client middleware sees them. At most one is open."""
+
+    __slots__ = ("_open", "_request", "_resent", "_verdict", "call")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self._open: Send | None = None
+        self._request: aiohttp.ClientRequest | None = None
+        self._resent = False
+        self._verdict: Verdict | None = None
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        again = self._request is not None
+        if again and self.call.plan.safety is Safety.UNSAFE:
+            # aiohttp repeats what its method allows; here the declaration says otherwise, and the first verdict stands.
+            raise aiohttp.ClientConnectionError
+        self._request = request
+        self._open = send = self.call.begin_send(AttemptKind.RESEND if again else None)
+        if again:
+            self._resent = self.call.resent = True
+            self.call.happened(Resent(method=request.method, send=send))
+        if send.traceparent is not None:
+            request.headers["traceparent"] = send.traceparent
+        try:
+            response = await handler(request)
+        except (aiohttp.ClientError, OSError) as error:
+            # aiohttp may now send again: this one is over. A cancellation stays open, for only the caller of the
+            # session learns whether it was aiohttp's timer.
+            self.close(self.judge(error))
+            raise
+        send.status = response.status
+        if send.span is not None or response.status >= 400:
+            send.version = _version(response)
+            send.provider_request_id = self.call.provider_request_id = headers.provider_request_id(response.headers)
+        return response
+
+    def judge(self, error: BaseException) -> Verdict:
+        """Return the verdict on what ended the try; one that was given when the send ended stands."""
+        if self._open is None and self._verdict is not None:
+            return self._verdict
+        return classify.exception(error, sending=getattr(self._request, "leaving", False)) or UNKNOWN
+
+    def whole(self, verdict: Verdict) -> Verdict:
+        """Return the last send's verdict as that of the try: where it was a resend, the first may have happened."""
+        done = verdict.outcome not in {Outcome.NOT_SENT, Outcome.REJECTED}
+        return verdict if done or not self._resent else replace(verdict, outcome=Outcome.UNKNOWN)
+
+    def close(self, verdict: Verdict | None) -> None:
+        """End the send that is open, if there is one."""
+        if self._open is not None:
+            self._verdict = verdict
+            self.call.end_send(self._open, verdict)
+            self._open = None
+
+
+class HttpTransport:
+    """A pool of connections to one provider, in one event loop."""
+
+    __slots__ = ("_session", "_timeout")
+
+    def __init__(self, agent: str) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=None)
+        self._session = aiohttp.ClientSession(
+            request_class=_Observed,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": agent},
+            timeout=self._timeout,
+        )
+
+    async def send(self, call: Call) -> Answer:
+        """Do one try of ``call``. Raises our own errors; the answer is read or released when this returns."""
+        request: Request = call.request
+        sends = _Sends(call)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            response = await self._session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.payload(),
+                allow_redirects=False,
+                middlewares=(sends,),
+                timeout=self._limit(call.limit),
+            )
+            answer = _answer(call, response, await response.read())
+        except Failed as error:
+            sends.close(error.verdict)
+            error.verdict = sends.whole(error.verdict)
+            raise
+        except Exception as error:
+            verdict = sends.judge(error)
+            sends.close(verdict)
+            if verdict is UNKNOWN:
+                raise
+            # aiohttp's texts carry URLs: what is telling in them is in ours, and the rest stays here.
+            raise failures.broken(call.plan, error, sends.whole(verdict)) from None
+        except BaseException:
+            sends.close(CANCELLED)
+            raise
+        finally:
+            if response is not None:
+                response.release()
+        sends.close(None)
+        return answer
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    def _limit(self, seconds: float) -> aiohttp.ClientTimeout:
+        """Return aiohttp's timer for a try. Unless told otherwise it rounds up to whole seconds from 5 s on."""
+        total = None if seconds == math.inf else seconds
+        if self._timeout.total != total:
+            self._timeout = aiohttp.ClientTimeout(total=total, ceil_threshold=math.inf)
+        return self._timeout
+
+
+def _version(response: aiohttp.ClientResponse) -> str | None:
+    version = response.version
+    return None if version is None else f"{version.major}.{version.minor}"
+
+
+def _answer(call: Call, response: aiohttp.ClientResponse, payload: bytes) -> Answer:
+    content_type = response.headers.get("Content-Type", "")
+    if response.status >= 400:
+        raise failures.answered(call.plan, response.status, response.headers, _problem(payload, content_type))
+    request: Request = call.request
+    try:
+        value = request.decoder.decode(payload, content_type)
+    except body.MisfitError as misfit:
+        raise failures.undecodable(call.plan, response.status, misfit) from None
+    return Answer(value, response.status, response.headers)
+
+
+def _problem(payload: bytes, content_type: str) -> Mapping[str, Any] | None:
+    if not content_type.lower().startswith(_PROBLEM):
+        return None
+    try:
+        problem = body.plain(payload, content_type)
+    except body.MisfitError:
+        return None
+    return problem if isinstance(problem, dict) else None

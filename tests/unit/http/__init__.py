@@ -1,0 +1,1 @@
+"""The pure parts of HTTP: tables, headers, URLs, bodies, credentials."""
