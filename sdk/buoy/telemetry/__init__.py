@@ -1,0 +1,1 @@
+"""OpenTelemetry and structlog: how calls become spans, metrics and logs. Only ``setup`` touches the SDK."""

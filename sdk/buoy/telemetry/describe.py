@@ -1,0 +1,140 @@
+"""The attributes of spans and events, built from the records of a call: pure, by the names of the contract."""
+
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from buoy import contract
+from buoy.events import RetryScheduled
+from buoy.outcome import (
+    TABLE,
+    AttemptKind,
+    CallResult,
+    Category,
+    DuplicateSource,
+    ErrorType,
+    Origin,
+    Verdict,
+    WaitCause,
+)
+from buoy.pipeline.call import Call, Send
+from buoy.telemetry.meters import Attributes
+from buoy.telemetry.names import OperationNames
+
+Values = dict[str, AttributeValue]
+
+_LIVE = str(Origin.LIVE)
+
+ERRORS: dict[ErrorType, Attributes] = {
+    error: {
+        contract.ERROR_TYPE: str(error),
+        **(
+            {contract.REFUSAL_REASON: str(error)}
+            if facts.category is None
+            else {contract.ERROR_CATEGORY: str(facts.category)}
+        ),
+    }
+    for error, facts in TABLE.items()
+}
+
+
+def send_constants(names: OperationNames, operation: Attributes) -> tuple[str, SpanKind, Values]:
+    """Return name, kind and start attributes of the first send of a call without a query: all constant."""
+    start: Values = {
+        **operation,
+        contract.ATTEMPT_KIND: str(AttemptKind.FIRST),
+        contract.ATTEMPT_NUMBER: 1,
+    }
+    http = names.http
+    if http is None:
+        return f"{names.provider} {names.operation} attempt", SpanKind.INTERNAL, start
+    start |= {
+        contract.METHOD: http.method,
+        contract.SERVER_ADDRESS: http.host,
+        contract.SERVER_PORT: http.port,
+        contract.URL_FULL: http.url,
+        contract.URL_TEMPLATE: http.template,
+    }
+    return f"{http.method} {http.template}", SpanKind.CLIENT, start
+
+
+def call_end(call: Call) -> Values:
+    """Return what is known of a call when it ended."""
+    end: Values = {
+        contract.REQUEST_ID: call.request_id,
+        contract.CALL_ATTEMPTS: call.attempt,
+        contract.CALL_SENDS: call.sends,
+        contract.RESULT_ORIGIN: _LIVE,
+    }
+    if call.attempts_time > 0:
+        end[contract.TIME_ATTEMPTS] = call.attempts_time
+    if call.waited:
+        end[contract.TIME_BACKOFF] = call.waited[WaitCause.BACKOFF]
+    if call.stop_reason is not None:
+        end[contract.STOP_REASON] = str(call.stop_reason)
+    if call.resent:
+        end[contract.DUPLICATE_SOURCE] = str(DuplicateSource.RESEND)
+    if call.failure is not None:
+        end |= failed(call.failure)
+    return end
+
+
+def send_end(send: Send) -> Values:
+    """Return what is known of a send when it ended."""
+    end: Values = {}
+    if send.status is not None:
+        end[contract.STATUS_CODE] = send.status
+    if send.version is not None:
+        end[contract.PROTOCOL_VERSION] = send.version
+    if send.provider_request_id is not None:
+        end[contract.PROVIDER_REQUEST_ID] = send.provider_request_id
+    if send.failure is not None:
+        end |= failed(send.failure)
+    return end
+
+
+def failed(failure: Verdict) -> Values:
+    """Return what went wrong."""
+    fields: Values = {**ERRORS[failure.error_type]}
+    if TABLE[failure.error_type].category is None:
+        return fields
+    if failure.reason is not None:
+        fields[contract.ERROR_REASON] = failure.reason
+    fields[contract.ERROR_OUTCOME] = str(failure.outcome)
+    fields[contract.ERROR_PHASE] = str(failure.phase)
+    fields[contract.ERROR_RETRYABLE] = failure.retryable
+    return fields
+
+
+def scheduled(event: RetryScheduled) -> Values:
+    """Return why a retry is coming, and when."""
+    return {
+        **ERRORS[event.verdict.error_type],
+        contract.ATTEMPT_NUMBER: event.attempt,
+        contract.ATTEMPT_DELAY: event.delay,
+        contract.RETRY_REASON: category_of(event.verdict),
+        contract.DELAY_SOURCE: str(event.source),
+    }
+
+
+def refused(failure: Verdict) -> Values:
+    """Return why nothing was sent."""
+    fields: Values = {contract.REFUSAL_REASON: str(failure.error_type), contract.REFUSAL_ENFORCED: True}
+    if failure.retry_after is not None:
+        fields[contract.RETRY_AFTER] = failure.retry_after
+    return fields
+
+
+def error_of(error: ErrorType | None) -> Attributes:
+    """Return the error type with what follows from it; nothing for success."""
+    return {} if error is None else ERRORS[error]
+
+
+def is_refusal(failure: Verdict) -> bool:
+    """Tell whether we did not send."""
+    return TABLE[failure.error_type].result is CallResult.REFUSED
+
+
+def category_of(cause: Verdict) -> str:
+    """Return the family of a failure, the reason of a retry."""
+    # A refusal has none: a wrapped function whose own provider refused is retried where retry_on= says so.
+    return str(TABLE[cause.error_type].category or Category.GENERAL)
