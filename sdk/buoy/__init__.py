@@ -1,0 +1,90 @@
+"""Buoy: outgoing calls that are seen and survive.
+
+The floors, imports only point down:
+    cli                         commands
+    provider                    Provider and its operations
+    runtime                     wiring
+    telemetry | http            OpenTelemetry and structlog | aiohttp
+    pipeline                    the only floor that waits
+    policies                    decisions: pure, told the time and the randomness
+    contract | events           every telemetry name | records of rare facts
+    options, errors, result, outcome    the shared vocabulary
+"""
+
+from buoy import contract
+from buoy.errors import (
+    BreakerOpen,
+    BuoyError,
+    ConcurrencyLimited,
+    ConfigurationError,
+    DeadlineExceeded,
+    Failed,
+    HttpError,
+    KeyConflict,
+    NeedsConsent,
+    NetworkError,
+    OutcomeUnknown,
+    RateLimitedLocally,
+    Refused,
+    StateUnavailable,
+    TimedOut,
+    Undecodable,
+)
+from buoy.http.auth import Bearer
+from buoy.outcome import CallResult, Category, DuplicateSource, ErrorType, Origin, Outcome, Safety, WaitCause
+from buoy.policies.deadline import Timeout
+from buoy.policies.retry import Retry
+from buoy.provider.base import Provider
+from buoy.provider.declare import delete, get, patch, post, put
+from buoy.provider.function import FunctionOperation, current_call
+from buoy.provider.operation import BoundOperation, Operation
+from buoy.result import HttpResult, Meta, Result
+from buoy.telemetry.setup import Telemetry, setup
+from buoy.version import __version__
+
+__all__ = [
+    "Bearer",
+    "BoundOperation",
+    "BreakerOpen",
+    "BuoyError",
+    "CallResult",
+    "Category",
+    "ConcurrencyLimited",
+    "ConfigurationError",
+    "DeadlineExceeded",
+    "DuplicateSource",
+    "ErrorType",
+    "Failed",
+    "FunctionOperation",
+    "HttpError",
+    "HttpResult",
+    "KeyConflict",
+    "Meta",
+    "NeedsConsent",
+    "NetworkError",
+    "Operation",
+    "Origin",
+    "Outcome",
+    "OutcomeUnknown",
+    "Provider",
+    "RateLimitedLocally",
+    "Refused",
+    "Result",
+    "Retry",
+    "Safety",
+    "StateUnavailable",
+    "Telemetry",
+    "TimedOut",
+    "Timeout",
+    "Undecodable",
+    "WaitCause",
+    "__version__",
+    "contract",
+    "current_call",
+    "delete",
+    "get",
+    "patch",
+    "post",
+    "put",
+    "setup",
+]

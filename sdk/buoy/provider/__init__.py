@@ -1,0 +1,1 @@
+"""Recipes: a provider, and what it does as operations."""

@@ -1,0 +1,70 @@
+"""What a provider's declaration may say, checked when it is made. Nothing here opens or calls anything."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from multidict import CIMultiDict
+
+from buoy import options
+from buoy.errors import ConfigurationError
+from buoy.http import headers as http_headers
+from buoy.policies.deadline import Timeout
+from buoy.policies.retry import Retry
+from buoy.provider.operation import Operation
+
+POLICIES = frozenset({"retry", "timeout", "auth", "propagate"})
+
+
+def snake_case(name: str) -> str:
+    """Return a class name as a provider's name: ``http_shop`` for ``HTTPShop``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().strip("_")
+
+
+def check_policies(owner: str, subject: Any) -> None:
+    """Refuse what cannot be a policy, on a provider's class or on an instance."""
+    options.instance(owner, "retry", subject.retry, Retry)
+    options.instance(owner, "timeout", subject.timeout, Timeout)
+    options.instance(owner, "propagate", subject.propagate, bool, optional=False)
+    if subject.auth is not None and not callable(getattr(subject.auth, "headers", None)):
+        # Not options.wrong: what was given may be the secret itself.
+        msg = f"{owner}: auth= must be an auth object like buoy.Bearer(token), not {type(subject.auth).__name__}."
+        raise ConfigurationError(msg)
+
+
+def collect(cls: type, members: type) -> dict[str, Operation[Any]]:
+    """Return all operations of a class by attribute, its parents' included, each with a name of its own.
+
+    ``members`` is the class whose own members cannot be operations.
+    """
+    found = {
+        attribute: value
+        for parent in reversed(cls.__mro__)
+        for attribute, value in vars(parent).items()
+        if isinstance(value, Operation)
+    }
+    names: dict[str, str] = {}
+    for attribute, operation in found.items():
+        # Also what instances have (annotated), and whatever begins like our private attributes.
+        if hasattr(members, attribute) or attribute in members.__annotations__ or attribute.startswith("_"):
+            msg = f"{cls.__name__}.{attribute}: the name is a member of Provider; give the operation another attribute."
+            raise ConfigurationError(msg)
+        options.name(f"{cls.__name__}.{attribute}", "name", operation.name)
+        if operation.name in names:
+            msg = (
+                f"{cls.__name__}: {names[operation.name]} and {attribute} are two operations "
+                f"of one name, {operation.name!r}."
+            )
+            raise ConfigurationError(msg)
+        names[operation.name] = attribute
+    return found
+
+
+def checked_headers(owner: str, headers: Mapping[str, str] | None) -> CIMultiDict[str]:
+    """Return the headers of every request, or refuse what a header cannot carry."""
+    for name, value in (headers or {}).items():
+        objection = http_headers.objection(name, value)
+        if objection is not None:
+            msg = f"{owner}: headers=: {objection}."
+            raise ConfigurationError(msg)
+    return CIMultiDict(headers or {})

@@ -1,0 +1,294 @@
+"""An operation over HTTP: declared on a class, bound to a provider, called."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from math import isnan
+from typing import Any, Generic, Protocol, TypeVar, overload
+from uuid import uuid4
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from buoy import options
+from buoy.errors import ConfigurationError
+from buoy.http import headers as http_headers
+from buoy.http import url as http_url
+from buoy.http.body import Decoder, encode
+from buoy.http.transport import Answer, Request
+from buoy.http.url import Template, Value
+from buoy.outcome import Safety
+from buoy.pipeline.call import Call, Plan
+from buoy.pipeline.run import run
+from buoy.policies.deadline import Timeout
+from buoy.policies.retry import Retry
+from buoy.result import HttpResult
+
+T = TypeVar("T")
+
+
+class Inherit:
+    """The default of an option that is the provider's unless given; ``None`` would switch it off."""
+
+    def __repr__(self) -> str:
+        return "<the provider's>"
+
+
+INHERIT = Inherit()
+
+SAFETY = {
+    "GET": Safety.SAFE,
+    "HEAD": Safety.SAFE,
+    "OPTIONS": Safety.SAFE,
+    "PUT": Safety.IDEMPOTENT,
+    "DELETE": Safety.IDEMPOTENT,
+    "POST": Safety.UNSAFE,
+    "PATCH": Safety.UNSAFE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a declaration says, checked: all that does not depend on the provider."""
+
+    method: str
+    template: Template
+    name: str | None
+    model: Any
+    decoder: Decoder[Any]
+    safety: Safety
+    key_header: str | None
+    retry: Retry | Inherit | None
+    timeout: Timeout | Inherit | None
+
+
+def specify(
+    method: str,
+    template: str,
+    model: Any = None,
+    *,
+    name: str | None = None,
+    safety: Safety | str | None = None,
+    key_header: str | None = None,
+    retry: Retry | Inherit | None = INHERIT,
+    timeout: Timeout | Inherit | None = INHERIT,
+) -> Spec:
+    """Check a declaration and return it. Raises :class:`ConfigurationError`."""
+    owner = f"{method} {template}"
+    if method not in SAFETY:
+        raise options.wrong(owner, "method", method, f"one of {', '.join(SAFETY)}")
+    if name is not None:
+        options.name(owner, "name", name)
+    if key_header is not None and http_headers.objection(key_header, "") is not None:
+        raise options.wrong(owner, "key_header", key_header, "the name of a header, like 'Idempotency-Key'")
+    if not isinstance(retry, Inherit):
+        options.instance(owner, "retry", retry, Retry)
+    if not isinstance(timeout, Inherit):
+        options.instance(owner, "timeout", timeout, Timeout)
+    return Spec(
+        method=method,
+        template=Template(owner, template),
+        name=name,
+        model=model,
+        decoder=Decoder(owner, model),
+        safety=_safety(owner, method, safety, keyed=key_header is not None),
+        key_header=key_header,
+        retry=retry,
+        timeout=timeout,
+    )
+
+
+def _safety(owner: str, method: str, declared: Safety | str | None, *, keyed: bool) -> Safety:
+    """Return what repeating does: as declared, by key, or by method (RFC 9110 section 9.2)."""
+    if declared is None:
+        natural = SAFETY[method]
+        return Safety.KEYED if keyed and natural is not Safety.SAFE else natural
+    if declared not in set(Safety):
+        raise options.wrong(owner, "safety", declared, f"one of {', '.join(Safety)}")
+    if Safety(declared) is Safety.KEYED and not keyed:
+        msg = f"{owner}: safety='keyed' needs key_header=, the header that carries the key."
+        raise ConfigurationError(msg)
+    return Safety(declared)
+
+
+class Home(Protocol):
+    """What a bound operation needs of its provider."""
+
+    label: str
+
+    def enter_call(self) -> asyncio.AbstractEventLoop:
+        """Count a call in, or raise ``RuntimeError`` when the provider is not open in the running loop."""
+
+    def leave_call(self) -> None:
+        """Count it out."""
+
+    def base_headers(self) -> CIMultiDict[str]:
+        """Return the headers of every request, credentials included; to be copied, not changed."""
+
+    def prefix(self) -> str:
+        """Return the base URL without a slash at the end."""
+
+
+class BoundOperation(Generic[T]):
+    """One operation of one provider. ``await op(...)`` gives the value, ``await op.call(...)`` the whole result."""
+
+    __slots__ = ("_home", "_owner", "_spec", "plan", "send")
+
+    def __init__(self, home: Home, spec: Spec, owner: str) -> None:
+        self._home = home
+        self._spec = spec
+        self._owner = owner
+        # Both are set when the provider is entered, which enter_call checks.
+        self.plan: Plan
+        self.send: Callable[[Call], Awaitable[Answer]]
+
+    def __repr__(self) -> str:
+        return f"<operation {self._owner}: {self._spec.method} {self._spec.template.text}>"
+
+    async def __call__(
+        self,
+        *,
+        json: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Value] | None = None,
+        idempotency_key: str | None = None,
+        deadline: float | None = None,
+        **fields: Value,
+    ) -> T:
+        """Call it and return the value.
+
+        ``fields`` fill the template; those it does not name become query parameters, as ``params`` do. ``json`` or
+        ``data`` is the body, ``deadline`` is in seconds from now, at most the total. Raises ``TypeError`` or
+        ``ValueError`` for arguments that cannot work, before anything is sent; else a :class:`BuoyError`.
+        """
+        _, answer = await self._run(
+            json=json, data=data, headers=headers, params=params, key=idempotency_key, deadline=deadline, fields=fields
+        )
+        value: T = answer.value
+        return value
+
+    async def call(
+        self,
+        *,
+        json: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Value] | None = None,
+        idempotency_key: str | None = None,
+        deadline: float | None = None,
+        **fields: Value,
+    ) -> HttpResult[T]:
+        """Call it and return the value with the story of the call; arguments and errors as for a plain call."""
+        call, answer = await self._run(
+            json=json, data=data, headers=headers, params=params, key=idempotency_key, deadline=deadline, fields=fields
+        )
+        return HttpResult(answer.value, call.meta(), answer.status, answer.headers)
+
+    async def _run(
+        self,
+        *,
+        json: Any,
+        data: Any,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, Value] | None,
+        key: str | None,
+        deadline: float | None,
+        fields: Mapping[str, Value],
+    ) -> tuple[Call, Answer]:
+        loop = self._home.enter_call()
+        try:
+            request, shown = self._request(json=json, data=data, headers=headers, params=params, key=key, fields=fields)
+            asked = None if deadline is None else _deadline(self._owner, deadline)
+            call = Call(self.plan, loop, request=request, url=shown, asked=asked)
+            return call, await run(call, self.send)
+        finally:
+            self._home.leave_call()
+
+    def _request(
+        self,
+        *,
+        json: Any,
+        data: Any,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, Value] | None,
+        key: str | None,
+        fields: Mapping[str, Value],
+    ) -> tuple[Request, str | None]:
+        spec, owner, prefix = self._spec, self._owner, self._home.prefix()
+        target = prefix + spec.template.expand(owner, fields)
+        shown = None
+        if params is not None or len(fields) > len(spec.template.fields):
+            extra = {name: value for name, value in fields.items() if name not in spec.template.fields}
+            extra |= params or {}
+            query, redacted = http_url.query(owner, extra)
+            if query:
+                target = f"{target}?{query}"
+                shown = f"{prefix}{spec.template.text}?{redacted}"
+        body, content_type = encode(owner, json_value=json, data=data)
+        sent = self._home.base_headers()
+        if content_type is None and headers is None and spec.key_header is None and key is None:
+            return Request(spec.method, URL(target, encoded=True), sent, body, spec.decoder), shown
+        sent = sent.copy()
+        if content_type is not None:
+            sent["Content-Type"] = content_type
+        if headers is not None:
+            _add_headers(owner, sent, headers)
+        self._add_key(sent, key)
+        return Request(spec.method, URL(target, encoded=True), sent, body, spec.decoder), shown
+
+    def _add_key(self, sent: CIMultiDict[str], key: str | None) -> None:
+        header = self._spec.key_header
+        if header is None:
+            if key is not None:
+                msg = f"{self._owner}: idempotency_key= needs key_header= in the declaration of the operation."
+                raise TypeError(msg)
+            return
+        if key is not None and (not isinstance(key, str) or not key or http_headers.objection(header, key)):
+            msg = f"{self._owner}: idempotency_key= must be a non-empty str without line breaks."
+            raise ValueError(msg)
+        sent[header] = str(uuid4()) if key is None else key
+
+
+def _add_headers(owner: str, sent: CIMultiDict[str], headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        objection = http_headers.objection(name, value)
+        if objection is not None:
+            msg = f"{owner}: {objection}."
+            raise ValueError(msg)
+        sent[name] = value
+
+
+def _deadline(owner: str, deadline: float) -> float:
+    """Return a call's own deadline; one that has passed is no mistake, the call is then refused."""
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or isnan(deadline):
+        msg = f"{owner}: deadline={deadline!r} is not allowed; it must be a number of seconds from now."
+        raise ValueError(msg)
+    return float(deadline)
+
+
+class Operation(Generic[T]):
+    """An operation as declared on a provider's class; on an instance it is a :class:`BoundOperation`."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.attribute = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
+    @property
+    def name(self) -> str:
+        """The name of the operation in telemetry."""
+        return self.spec.name or self.attribute
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Operation[T]": ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> BoundOperation[T]: ...
+    def __get__(self, instance: object | None, owner: type) -> "Operation[T] | BoundOperation[T]":
+        # An instance finds its bound operation in its own __dict__ first; this is reached on the class.
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.name}: {self.spec.method} {self.spec.template.text}>"

@@ -1,0 +1,301 @@
+"""The public API as callers use it. Never run: mypy and pyright, both strict, read it and must agree with each line."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, assert_type
+
+from pydantic import BaseModel
+
+import buoy
+
+
+class Product(BaseModel):
+    """A model."""
+
+    sku: str
+
+
+class Receipt(BaseModel):
+    """Another."""
+
+    number: int
+
+
+# 1. The first minute.
+
+
+class GitHub(buoy.Provider, base_url="https://api.github.com"):
+    """A provider in two lines."""
+
+    repo = buoy.get("/repos/{owner}/{name}")
+
+
+async def first_minute() -> None:
+    """Enter, call, print."""
+    async with GitHub() as github:
+        assert_type(github, GitHub)
+        print(await github.repo(owner="python", name="cpython"))
+        assert_type(await github.repo.call(owner="python", name="cpython"), buoy.HttpResult[Any])
+
+
+async def without_a_class() -> None:
+    """Call what no class declares."""
+    async with buoy.Provider("github", base_url="https://api.github.com") as github:
+        assert_type(github, buoy.Provider)
+        assert_type(await github.get("/x/{a}", Product, a=1), Product)
+        assert_type(await github.post("/x", Product, json={"a": 1}), Product)
+        assert_type(await github.put("/x", Product, data=b""), Product)
+        assert_type(await github.patch("/x", Product, params={"model": "x"}), Product)
+        assert_type(await github.delete("/x/{a}", Product, a=1, deadline=3), Product)
+        assert_type(await github.get("/x", list[Product], tag=["a", "b"]), list[Product])
+        assert_type(await github.get("/x", dict[str, Product]), dict[str, Product])
+        assert_type(await github.get("/x", str), str)
+        print(await github.get("/x/{a}", a=1))
+        assert_type(await github.request("GET", "/x/{a}", Product, a=1), buoy.HttpResult[Product])
+        assert_type(await github.request("GET", "/x", list[Product]), buoy.HttpResult[list[Product]])
+        assert_type(await github.request("GET", "/x/{a}", a=1), buoy.HttpResult[Any])
+
+
+# 2. A provider that means it.
+
+
+class Shop(buoy.Provider, base_url="https://api.shop.example/v2"):
+    """A provider with policies and operations of each kind."""
+
+    retry = buoy.Retry(max_attempts=4)
+    timeout = buoy.Timeout(total=30, attempt=10)
+
+    product = buoy.get("/products/{id}", Product, name="products.get")
+    products = buoy.get("/products", list[Product])
+    prices = buoy.get("/prices", dict[str, float], retry=None)
+    either = buoy.get("/either", Product | Receipt)
+    create = buoy.post("/products", Product, key_header="Idempotency-Key", timeout=buoy.Timeout(total=60))
+    search = buoy.post("/search", list[Product], safety="safe", retry=buoy.Retry(max_attempts=2))
+    replace = buoy.put("/products/{id}", Product, safety=buoy.Safety.IDEMPOTENT)
+    change = buoy.patch("/products/{id}", Product, retry=None, timeout=None)
+    remove = buoy.delete("/products/{id}")
+
+
+class Quick(
+    buoy.Provider, base_url="https://api.shop.example", name="quick", retry=None, timeout=buoy.Timeout(total=3)
+):
+    """Policies as class keywords."""
+
+    auth = buoy.Bearer("token")
+    ping = buoy.get("/ping", str)
+
+
+class BigShop(Shop, retry=None):
+    """A child, with one operation more and one policy less."""
+
+    order = buoy.get("/orders/{id}", Receipt)
+
+
+async def declared() -> None:
+    """Call declared operations."""
+    async with Shop(
+        "shop_eu",
+        base_url="https://eu.shop.example",
+        auth=buoy.Bearer("token"),
+        headers={"X-Tenant": "a"},
+        retry=None,
+        timeout=buoy.Timeout(total=5),
+        propagate=False,
+    ) as shop:
+        assert_type(Shop.product, buoy.Operation[Product])
+        assert_type(shop.product, buoy.BoundOperation[Product])
+        assert_type(await shop.product(id="7"), Product)
+        assert_type(await shop.product(id=7, color=None, tags=["a"], sold=True, weight=1.5), Product)
+        assert_type(await shop.products(status="active", params={"json": "x"}), list[Product])
+        assert_type(await shop.prices(), dict[str, float])
+        assert_type(await shop.search(json={"q": "x"}, headers={"X": "y"}, deadline=2.5), list[Product])
+        assert_type(await shop.replace(id="7", json=Product(sku="x")), Product)
+        assert_type(await shop.change(id="7", json={}), Product)
+        either: Product | Receipt = await shop.either()
+        print(either, await shop.remove(id="7"))
+        made = await shop.create.call(json=Product(sku="x"), idempotency_key="x")
+        assert_type(made, buoy.HttpResult[Product])
+        assert_type(made.value, Product)
+        assert_type(made.status, int)
+        assert_type(made.headers, Mapping[str, str])
+        print(made.value.sku, made.meta.attempts, made.meta.duplicate)
+    async with Quick() as quick:
+        assert_type(await quick.ping(), str)
+    async with BigShop() as big:
+        assert_type(big, BigShop)
+        assert_type(await big.order(id=1), Receipt)
+        assert_type(await big.product(id=1), Product)
+
+
+async def handed_on(product: buoy.BoundOperation[Product], provider: buoy.Provider) -> Product:
+    """Take an operation as an argument, and what there is on every provider."""
+    assert_type(provider.retry, buoy.Retry | None)
+    assert_type(provider.timeout, buoy.Timeout | None)
+    assert_type(provider.label, str)
+    return await product(id="7")
+
+
+async def stacked() -> None:
+    """Open several providers at once."""
+    async with AsyncExitStack() as stack:
+        assert_type(await stack.enter_async_context(Shop()), Shop)
+
+
+# 3. Anything else.
+
+bank = buoy.Provider("bank", retry=buoy.Retry())
+
+
+@bank.operation("charge", safety="keyed")
+async def charge(amount: int, *, idempotency_key: str = "") -> Receipt:
+    """Wrap a function that takes a key."""
+    call = buoy.current_call()
+    assert_type(call.attempt, int)
+    assert_type(call.time_left, float)
+    return Receipt(number=amount + len(idempotency_key))
+
+
+@bank.operation("refund", safety=buoy.Safety.IDEMPOTENT, retry_on=(KeyError, ValueError), retry=None, timeout=None)
+async def refund(number: int, reason: str | None = None) -> None:
+    """Wrap a function that returns nothing."""
+
+
+class Till:
+    """Has a wrapped method."""
+
+    @bank.operation("close_day", retry_on=KeyError, safety="safe")
+    async def close_day(self, day: int, *, strict: bool = False) -> list[Receipt]:
+        """Wrap a method."""
+        return [Receipt(number=day)] if strict else []
+
+
+async def wrapped(till: Till) -> None:
+    """Call wrapped functions and methods, with their own signatures."""
+    async with bank:
+        assert_type(await charge(100), Receipt)
+        assert_type(await charge(100, idempotency_key="order-42"), Receipt)
+        assert_type(await charge.call(100, idempotency_key="order-42"), buoy.Result[Receipt])
+        assert_type((await charge.call(amount=100)).value, Receipt)
+        assert_type(await refund.call(1, reason="late"), buoy.Result[None])
+        assert_type(await till.close_day(1, strict=True), list[Receipt])
+        assert_type(await till.close_day.call(day=1), buoy.Result[list[Receipt]])
+
+
+async def wrong_arguments(till: Till, shop: Shop) -> None:
+    """Hand over what a signature does not take: each line is an error to both checkers."""
+    await charge("100")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await charge()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await charge.call(100, currency="EUR")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await till.close_day("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await till.close_day.call()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await shop.product("7")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await shop.product(id={"a": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    buoy.get("/a", Product, retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    buoy.get("/a", retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+# 4. Result and meta.
+
+
+def told(result: buoy.Result[Product]) -> None:
+    """Read the story of a call."""
+    assert_type(result.value, Product)
+    meta = result.meta
+    assert_type(meta, buoy.Meta)
+    assert_type(meta.request_id, str)
+    assert_type(meta.provider, str)
+    assert_type(meta.operation, str)
+    assert_type(meta.attempts, int)
+    assert_type(meta.sends, int)
+    assert_type(meta.duration, float)
+    assert_type(meta.duplicate, bool)
+    assert_type(meta.duplicate_source, buoy.DuplicateSource | None)
+    assert_type(meta.origin, buoy.Origin)
+    assert_type(meta.waited, Mapping[buoy.WaitCause, float])
+    assert_type(meta.trace_id, str | None)
+
+
+def narrower(result: buoy.HttpResult[Product]) -> buoy.Result[Product]:
+    """Take an HTTP result where any result will do."""
+    return result
+
+
+# 5. Errors.
+
+
+async def failing(shop: Shop) -> str:
+    """Catch errors by kind."""
+    try:
+        await shop.product(id="7")
+    except buoy.HttpError as error:
+        assert_type(error.status, int)
+        assert_type(error.headers, Mapping[str, str])
+        assert_type(error.problem, Mapping[str, Any] | None)
+        return error.headers.get("x-request-id", "")
+    except buoy.OutcomeUnknown as error:
+        assert_type(error.cause, buoy.BuoyError | None)
+        return error.advice
+    except (buoy.NetworkError, buoy.TimedOut, buoy.Undecodable) as error:
+        return f"{error.error_type} {error.outcome}"
+    except buoy.Refused as error:
+        return error.reason or ""
+    except buoy.BuoyError as error:
+        assert_type(error.provider, str | None)
+        assert_type(error.operation, str | None)
+        assert_type(error.error_type, buoy.ErrorType)
+        assert_type(error.category, buoy.Category | None)
+        assert_type(error.reason, str | None)
+        assert_type(error.retry_after, float | None)
+        assert_type(error.outcome, buoy.Outcome)
+        assert_type(error.advice, str)
+        assert_type(error.meta, buoy.Meta | None)
+        return str(error)
+    return ""
+
+
+def families() -> list[type[buoy.BuoyError]]:
+    """Name every error."""
+    refused: list[type[buoy.Refused]] = [
+        buoy.BreakerOpen,
+        buoy.RateLimitedLocally,
+        buoy.ConcurrencyLimited,
+        buoy.DeadlineExceeded,
+        buoy.StateUnavailable,
+        buoy.NeedsConsent,
+    ]
+    failed: list[type[buoy.Failed]] = [
+        buoy.HttpError,
+        buoy.NetworkError,
+        buoy.TimedOut,
+        buoy.Undecodable,
+        buoy.OutcomeUnknown,
+    ]
+    wrong: type[ValueError] = buoy.ConfigurationError
+    print(wrong)
+    return [*refused, *failed, buoy.KeyConflict, buoy.ConfigurationError]
+
+
+# 6. Telemetry.
+
+
+def telemetry() -> bool:
+    """Set up and flush."""
+    assert_type(buoy.setup(service_name="shop"), buoy.Telemetry)
+    present = buoy.setup("shop", endpoint="http://127.0.0.1:4318")
+    assert_type(present.traces, bool)
+    assert_type(present.metrics, bool)
+    print(buoy.contract.METRICS, buoy.__version__)
+    return present.flush()
+
+
+def words() -> tuple[str, ...]:
+    """Compare enumerations with their words."""
+    return (buoy.ErrorType.TIMEOUT, buoy.CallResult.SUCCESS, buoy.Category.NETWORK, buoy.Safety.KEYED)
+
+
+def made_by(make: Callable[[], Shop]) -> Shop:
+    """Take a class as a factory."""
+    return make()
+
+
+print(made_by(Shop))

@@ -1,0 +1,1 @@
+"""Tests of declarations, providers and their operations."""
