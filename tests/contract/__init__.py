@@ -1,0 +1,1 @@
+"""What is emitted, compared with what ``buoy.contract`` says."""
