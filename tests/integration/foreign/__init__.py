@@ -1,0 +1,1 @@
+"""HTTP against servers that are not ours."""

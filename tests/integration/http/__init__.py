@@ -1,0 +1,1 @@
+"""HTTP over real sockets, against servers that misbehave on purpose."""
