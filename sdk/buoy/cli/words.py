@@ -1,0 +1,130 @@
+"""A story in plain words, for a terminal. What came from the other side is shown as visible ASCII, and cut."""
+
+from collections.abc import Iterator
+
+from buoy.cli.story import Failure, Judgement, Received, SendStep, Story, WaitStep
+from buoy.outcome import AttemptKind, CallResult, DelaySource, Outcome, StopReason
+
+_LABEL = 10
+_LONGEST = 200
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+OUTCOMES = {
+    Outcome.NOT_SENT: "nothing was sent",
+    Outcome.REJECTED: "the provider refused it, nothing was done",
+    Outcome.UNKNOWN: "unknown, it may have happened",
+    Outcome.APPLIED: "the provider did it",
+}
+STOPS = {
+    StopReason.MAX_ATTEMPTS: "the tries are used up (--attempts)",
+    StopReason.DEADLINE: "no time is left for another try (--timeout)",
+    StopReason.NOT_RETRYABLE: "this failure does not go away by trying again",
+    StopReason.NOT_IDEMPOTENT: "sending it again could do it twice",
+    StopReason.RETRY_AFTER: "the provider asks to wait longer than there is time (--timeout)",
+}
+CHOSEN = {
+    DelaySource.BACKOFF: "us",
+    DelaySource.RETRY_AFTER: "the provider (Retry-After)",
+}
+ENDS = {
+    CallResult.SUCCESS: "success",
+    CallResult.FAILURE: "failed",
+    CallResult.CALLER_ERROR: "failed",
+    CallResult.REFUSED: "refused",
+    CallResult.CANCELLED: "cancelled",
+}
+
+
+def tell(story: Story) -> str:
+    """Return the story as lines of text."""
+    return "\n".join(_lines(story))
+
+
+def _lines(story: Story) -> Iterator[str]:
+    yield f"{story.method} {story.url}"
+    yield ""
+    for step in story.steps:
+        yield _send(step) if isinstance(step, SendStep) else _wait(step)
+    yield ""
+    yield _line(ENDS[story.result], _end(story))
+    if story.error is not None:
+        yield from _failure(story.error)
+    if story.answer is not None:
+        yield from _answer(story.answer)
+    if story.duplicate:
+        yield _line("note", "the HTTP library sent the request again by itself: it may have run twice")
+    time = story.time
+    yield _line(
+        "time",
+        f"{seconds(time.total)} = {seconds(time.sends)} sending and receiving + {seconds(time.waits)} waiting "
+        f"+ {seconds(time.own)} our own",
+    )
+    if story.trace_id is not None:
+        yield _line("trace", story.trace_id)
+
+
+def _send(step: SendStep) -> str:
+    kind = f"{step.kind} by the HTTP library" if step.kind is AttemptKind.RESEND else str(step.kind)
+    parts = [] if step.status is None else [f"HTTP {step.status}"]
+    if step.error is not None:
+        parts.append(_judged(step.error))
+    if step.provider_request_id is not None:
+        parts.append(f"request id {step.provider_request_id}")
+    return _line(f"try {step.number}", f"{kind}, {seconds(step.seconds)}: {', '.join(parts)}")
+
+
+def _wait(step: WaitStep) -> str:
+    chosen = "" if step.chosen_by is None else f", chosen by {CHOSEN[step.chosen_by]}"
+    after = "" if step.after is None else f", after {step.after}"
+    return _line("wait", f"{step.cause} of {seconds(step.seconds)}{chosen}{after}")
+
+
+def _judged(judgement: Judgement) -> str:
+    reason = "" if judgement.reason is None else f" ({judgement.reason})"
+    later = "" if judgement.retry_after is None else f", retry after {judgement.retry_after:g} s"
+    return f"{judgement.type}{reason}: {judgement.meaning}{later}"
+
+
+def _end(story: Story) -> str:
+    tries = f"{story.attempts} {'try' if story.attempts == 1 else 'tries'}"
+    if story.error is None:
+        status = "" if story.answer is None else f"HTTP {story.answer.status}, "
+        return f"{status}{tries}"
+    said = "" if story.error.message is None else f": {visible(story.error.message)}"
+    return f"{story.error.exception} after {tries}{said}"
+
+
+def _failure(failure: Failure) -> Iterator[str]:
+    category = "" if failure.category is None else f", category {failure.category}"
+    yield _line("error", f"type {failure.type}{category}: {failure.meaning}")
+    yield _line("outcome", OUTCOMES[failure.outcome])
+    if failure.stop_reason is not None:
+        yield _line("no retry", STOPS[failure.stop_reason])
+    if failure.says is not None:
+        yield _line("they say", visible(failure.says))
+    yield _line("advice", failure.advice)
+
+
+def _answer(answer: Received) -> Iterator[str]:
+    size = "not kept" if answer.bytes is None else f"{answer.bytes} bytes"
+    yield _line("body", size if answer.content_type is None else f"{size}, {visible(answer.content_type)}")
+    for name, value in answer.headers.items():
+        yield _line("header", visible(f"{name}: {value}"))
+    if answer.status in _REDIRECTS:
+        yield _line("note", "redirects are not followed: call the Location yourself if you trust it")
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}{text}"
+
+
+def visible(text: str) -> str:
+    """Return text of unknown origin as visible ASCII, so that it cannot steer a terminal, and not too long."""
+    shown = "".join(char if char.isprintable() else "?" for char in text)
+    shown = shown.encode("ascii", "backslashreplace").decode()
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+
+
+def seconds(value: float) -> str:
+    """Write a duration so that it can be read at a glance."""
+    return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
