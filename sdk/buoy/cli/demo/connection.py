@@ -1,0 +1,132 @@
+"""One connection to the demo server: its requests in turn, each answered as its fault wants. Does not listen."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+
+from buoy.cli.demo.faults import BY_NAME, OK, Cut, Dice, Fault
+from buoy.cli.demo.journal import Ending, Journal
+from buoy.cli.demo.shop import Shop
+from buoy.cli.demo.wire import Answer, MalformedError, Request, as_json, encode, read_request
+
+# With a linger time of 0 close() sends RST instead of FIN, also when nothing is left to send.
+ABORT = struct.pack("ii", 1, 0)
+RESET_NEXT = replace(OK, name="reset-next", cut=Cut.UNREAD)
+
+
+class Connection:
+    """A connection, from accept to close. ``ending`` is set while a request that was read waits for its answer."""
+
+    def __init__(
+        self,
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        parts: tuple[Shop, Dice, Journal],
+        restart: Callable[[], None],
+    ) -> None:
+        self.reader, self.writer = streams
+        self.shop, self.dice, self.journal = parts
+        self.restart = restart
+        self.task = asyncio.current_task()
+        self.ending: Ending | None = None
+        self._next: Fault | None = None
+
+    async def serve(self) -> None:
+        """Answer requests until one side has enough."""
+        try:
+            while await self._exchange():
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client left, or drop() was called: what there was to tell is in the journal
+        finally:
+            self.writer.close()
+
+    def drop(self, why: str) -> None:
+        """Reset the connection now, whatever it is doing."""
+        if self.ending is not None:
+            self.ending.fault = why
+        self._reset()
+        if self.task is not None:
+            self.task.cancel()
+
+    async def _exchange(self) -> bool:
+        """Read one request and answer it; return whether another may follow."""
+        first = await self.reader.read(1)
+        if not first:
+            return False
+        fault, self._next = self._next or self.dice.fault(), None
+        if fault.cut is Cut.UNREAD:
+            self.journal.note("reset_unread")
+            self._reset()
+            return False
+        try:
+            request = await read_request(self.reader, first)
+        except MalformedError as error:
+            self.journal.note("malformed")
+            self.writer.write(encode(as_json(400, {"error": str(error)}), {"Connection": "close"}))
+            return False
+        fault, refused = _forced(request, fault)
+        self.ending = Ending(self.journal.request(request, self.shop, fault.name), fault.name)
+        try:
+            stays = await self._answer(fault, refused or self._prepare(request, fault), self.ending)
+        finally:
+            self.journal.answer(self.ending)
+            self.ending = None
+        return stays and self._after(fault, request)
+
+    def _prepare(self, request: Request, fault: Fault) -> Answer:
+        if fault.status is None:
+            return self.shop.answer(request)
+        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        return replace(as_json(fault.status, {"error": f"scripted {fault.name}"}), headers=headers)
+
+    async def _answer(self, fault: Fault, answer: Answer, ending: Ending) -> bool:
+        """Send the answer as far as the fault allows; return whether the connection stays."""
+        await asyncio.sleep(self.dice.delay(fault))
+        if fault.cut is Cut.RESTART:
+            self.restart()
+            await asyncio.Event().wait()  # until drop() ends us
+        if self.reader.at_eof() or self.writer.is_closing():
+            ending.left = True
+            return False
+        if fault.cut is Cut.READ:
+            self._reset()
+            return False
+        data = encode(answer, {"X-Request-Id": f"req_{ending.seq}"})
+        if fault.cut is Cut.BODY:
+            ending.sent = "part"
+            self.writer.write(data[: -(len(answer.body) // 2)])
+            return False
+        self.writer.write(data)
+        await self.writer.drain()
+        if self.writer.transport.get_write_buffer_size() == 0:
+            ending.status, ending.sent, ending.retry_after = answer.status, "whole", fault.retry_after
+        return True
+
+    def _after(self, fault: Fault, request: Request) -> bool:
+        if fault.cut is Cut.IDLE:
+            self.journal.note("closed_idle")
+            return False
+        if fault.cut is Cut.NEXT:
+            self._next = RESET_NEXT
+        return request.headers.get("connection", "").lower() != "close"
+
+    def _reset(self) -> None:
+        peer = self.writer.get_extra_info("socket")
+        if peer is not None and peer.fileno() >= 0:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+        self.writer.transport.abort()
+
+
+def _forced(request: Request, drawn: Fault) -> tuple[Fault, Answer | None]:
+    """Return the fault the request asks for, else the drawn one; and an answer where it asks for the impossible."""
+    name = request.headers.get("x-fault")
+    if name is None:
+        return drawn, None
+    fault = BY_NAME.get(name)
+    if fault is None:
+        return OK, as_json(400, {"error": f"X-Fault: {name!r} is none of {', '.join(BY_NAME)}"})
+    if fault.cut is Cut.UNREAD:
+        return OK, as_json(400, {"error": "X-Fault is read too late for that: use reset-next on the request before"})
+    return fault, None

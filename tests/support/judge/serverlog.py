@@ -1,0 +1,129 @@
+"""What the demo server says: its log, read into records. Knows nothing of spans."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NEVER = float("inf")
+
+
+@dataclass(slots=True, kw_only=True)
+class Served:
+    """One request that the server read, and how its answer ended. Times are Unix nanoseconds."""
+
+    seq: int
+    operation: str
+    traceparent: str | None
+    fault: str
+    key: int | None
+    read_at: int
+    ended_at: int | None = None
+    status: int | None = None
+    sent: str = "nothing"
+    left: bool = False
+    retry_after: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What came of it: the status of a whole answer, or why there was none."""
+        if self.status is not None:
+            return str(self.status)
+        return f"no whole answer: {'client left' if self.left else self.fault}"
+
+    def __str__(self) -> str:
+        """Name the request so that it can be found."""
+        return f"request #{self.seq} ({self.operation}, {self.label})"
+
+
+@dataclass(slots=True)
+class ServerLog:
+    """All that the server logged. ``deaf`` are the spans of time in which nobody listened."""
+
+    requests: list[Served] = field(default_factory=list)
+    deaf: list[tuple[float, float]] = field(default_factory=list)
+    reset_unread: int = 0
+    closed_idle: int = 0
+    dropped_unread: int = 0
+    closings: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def may_be_unread(self) -> int:
+        """How many requests may have reached a connection that was closed before they were read.
+
+        One more for each time the socket was closed: the kernel may have accepted a connection a moment before.
+        """
+        return self.reset_unread + self.closed_idle + self.dropped_unread + self.closings
+
+
+def load(path: Path) -> ServerLog:
+    """Read the server's log."""
+    log = ServerLog()
+    by_seq: dict[int, Served] = {}
+    silent_since: float | None = 0.0
+    for number, record in _records(path, log):
+        match record["event"]:
+            case "request":
+                served = _served(record)
+                by_seq[served.seq] = served
+                log.requests.append(served)
+            case "answer":
+                _end(by_seq.get(record["seq"]), record, log)
+            case "reset_unread":
+                log.reset_unread += 1
+            case "closed_idle":
+                log.closed_idle += 1
+            case "listening" if silent_since is not None:
+                log.deaf.append((silent_since, record["time"]))
+                silent_since = None
+            case "closed":
+                log.closings += 1
+                log.dropped_unread += record["unread"]
+                silent_since = record["since"]
+            case event:
+                log.problems.append(f"server.jsonl line {number}: {event}")
+    log.deaf.append((NEVER if silent_since is None else silent_since, NEVER))
+    log.problems += _gaps(log.requests)
+    return log
+
+
+def _records(path: Path, log: ServerLog) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            log.problems.append(f"server.jsonl line {number} is not JSON: {line[:80]!r}")
+        else:
+            yield number, record
+
+
+def _served(record: dict[str, Any]) -> Served:
+    return Served(
+        seq=record["seq"],
+        operation=record["operation"],
+        traceparent=record["traceparent"],
+        fault=record["fault"],
+        key=record["key"],
+        read_at=record["time"],
+    )
+
+
+def _end(served: Served | None, record: dict[str, Any], log: ServerLog) -> None:
+    if served is None or served.ended_at is not None:
+        log.problems.append(f"server.jsonl: an answer to request #{record['seq']}, which has none to get")
+        return
+    served.ended_at = record["time"]
+    served.status, served.sent, served.left = record["status"], record["sent"], record["left"]
+    served.fault, served.retry_after = record["fault"], record["retry_after"]
+
+
+def _gaps(requests: list[Served]) -> Iterator[str]:
+    for expected, served in enumerate(requests, 1):
+        if served.seq != expected:
+            yield f"server.jsonl: request #{expected} is missing, #{served.seq} stands in its place"
+            break
+    for served in requests:
+        if served.ended_at is None:
+            yield f"server.jsonl: {served} was never ended"
