@@ -1,0 +1,1 @@
+"""Benchmarks: what a call costs. Programs, not tests."""
