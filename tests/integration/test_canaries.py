@@ -27,7 +27,7 @@ def secret(place: str) -> str:
 PLACES = ("query", "path", "header", "fixed", "body", "token", "key")
 SAID = secret("answer")
 NOT_JSON = f"{{{SAID}".encode()
-MISFIT = f'{{"name": {{"{SAID}": "{SAID}"}}, "{SAID}": 1}}'.encode()
+MISFIT = f'{{"name": "{SAID}", "counts": {{"{SAID}": "{SAID}"}}, "{SAID}": 1}}'.encode()
 PROBLEM = f'{{"title": "{SAID}", "detail": "{SAID}"}}'.encode()
 
 
@@ -38,6 +38,7 @@ class Thing(pydantic.BaseModel):
     """What the provider is to answer with."""
 
     name: str
+    counts: dict[str, int] = {}
 
 
 class Shop(

@@ -205,9 +205,10 @@ class Provider:
         spec = specify(str(method).upper(), template, model)
         name = name_of(spec.method, template)
         operation: BoundOperation[Any] = BoundOperation(self, spec, f"{self.label} {name}")
-        if self._state is _State.OPEN:
-            room = runtime.names().admit(self.label, name)
-            self._wire(operation, name if room else OTHER, spec)
+        if self._state is not _State.OPEN or asyncio.get_running_loop() is not self._loop:
+            return operation  # calling it says what is wrong
+        room = runtime.names().admit(self.label, name)
+        self._wire(operation, name if room else OTHER, spec)
         if len(self._adhoc) < _KEPT:
             self._adhoc[key] = (operation, spec)
         return operation

@@ -12,7 +12,7 @@ import buoy
 from buoy import contract
 from buoy.telemetry import logs as log_module
 from buoy.telemetry.logs import INTERVAL, Log
-from tests.support.telemetry import Observed, logs
+from tests.support.telemetry import Observed, logs, observe
 
 FIELDS = {"buoy.provider": "bank", "duration": 0.5}
 
@@ -82,7 +82,8 @@ async def test_no_handler_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     loggers = [logging.getLogger(), logging.getLogger("buoy")]
     before = [(tuple(logger.handlers), logger.level, logger.propagate) for logger in loggers]
     monkeypatch.setattr(logging, "basicConfig", lambda **_: pytest.fail("somebody configured logging"))
-    await lose()
+    with observe(monkeypatch):
+        await lose()
     assert before == [(tuple(logger.handlers), logger.level, logger.propagate) for logger in loggers]
     assert not structlog.is_configured()
 

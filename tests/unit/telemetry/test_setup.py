@@ -112,7 +112,11 @@ def test_an_argument_wins_over_the_environment(received: Received, nobody: str) 
 def test_the_environment_is_honoured(received: Received) -> None:
     """Endpoint by signal, headers, name and instance come from ``OTEL_*``; what waits is exported at exit."""
     process(
-        "buoy.setup()\nasyncio.run(calls(*declared()))\n",
+        "buoy.setup()\n"
+        "bank, balance = declared()\n"
+        "loop = asyncio.new_event_loop()\n"
+        "loop.run_until_complete(bank.__aenter__())\n"
+        "loop.run_until_complete(balance())\n",  # the provider is never left, the loop never closed
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{received.url}/mine/v1/traces",
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{received.url}/mine/v1/metrics",
         OTEL_EXPORTER_OTLP_HEADERS="x-tenant=seven",

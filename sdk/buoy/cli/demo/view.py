@@ -62,18 +62,22 @@ def line(figures: Figures) -> str:
 
 
 def _panel(figures: Figures, title: str) -> Group:
+    side_by_side = Table.grid(padding=(0, 3))
+    side_by_side.add_row(
+        _table("calls", figures["calls"]),
+        _table("failed attempts", figures["errors"]["attempt"]),
+        _table("failed calls", figures["errors"]["call"]),
+        _table("time, s", figures["time"]),
+    )
     return Group(
         Text(f"\nBuoy demo, {title}: what the exported telemetry says", style="bold"),
         Text(line(figures)),
-        _table("calls by result", figures["calls"]),
-        _table("errors of attempts by type", figures["errors"]["attempt"]),
-        _table("errors of calls by type", figures["errors"]["call"]),
-        _table("where the time went (s)", figures["time"]),
+        side_by_side,
     )
 
 
 def _table(title: str, values: Mapping[str, float]) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
     for name, value in sorted(values.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
     return table
