@@ -92,12 +92,17 @@ def provider_request_id(headers: Mapping[str, str]) -> str | None:
     return None
 
 
+def is_name(name: object) -> bool:
+    """Tell whether this can be the name of a header (a token, RFC 9110 section 5.6.2)."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def objection(name: object, value: object) -> str | None:
     """Return what is wrong with a header to be sent, without its value, or ``None``."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not is_name(name):
         return f"header name {name!r} is not a token (RFC 9110 section 5.6.2)"
     if name.lower() in _FRAMING:
-        return f"header {name!r} is set by the transport, from the body"
+        return f"header {name!r} is set by the transport: it has to fit the body that is sent"
     if not isinstance(value, str):
         return f"header {name!r} must be a str, not {type(value).__name__}"
     if not _VALUE.fullmatch(value):

@@ -210,3 +210,16 @@ def test_a_header_value_cannot_inject_another_header(value: str) -> None:
 def test_a_header_value_that_is_no_text_is_refused(value: Any) -> None:
     """A value of another type is refused by its type, not shown."""
     assert f"header 'X-Name' must be a str, not {type(value).__name__}" == headers.objection("X-Name", value)
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding"])
+def test_framing_is_not_the_callers(name: str) -> None:
+    """A header that frames the body is refused: two opinions about it are how requests are smuggled."""
+    assert (
+        headers.objection(name, "5") == f"header {name!r} is set by the transport: it has to fit the body that is sent"
+    )
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    """What UTF-8 cannot write never comes as far as the connection."""
+    assert headers.objection("X-Note", "a\ud800b") is not None

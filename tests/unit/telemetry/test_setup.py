@@ -112,8 +112,8 @@ def test_an_argument_wins_over_the_environment(received: Received, nobody: str) 
 def test_the_environment_is_honoured(received: Received) -> None:
     """Endpoint by signal, headers, name and instance come from ``OTEL_*``; what waits is exported at exit."""
     process(
-        "buoy.setup()\n"
         "bank, balance = declared()\n"
+        "buoy.setup()\n"
         "loop = asyncio.new_event_loop()\n"
         "loop.run_until_complete(bank.__aenter__())\n"
         "loop.run_until_complete(balance())\n",  # the provider is never left, the loop never closed
