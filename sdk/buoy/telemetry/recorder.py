@@ -7,7 +7,16 @@ import logging
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    set_span_in_context,
+)
 
 from buoy import contract
 from buoy.events import Event, Resent, RetryScheduled, WaitEnded
@@ -125,7 +134,9 @@ class OperationRecorder:
             )
             context = span.get_span_context()
         if self._propagate and context.is_valid:
-            send.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+            # Version 00 defines the sampled flag alone (W3C Trace Context, section 3.2.2.5).
+            sampled = context.trace_flags & TraceFlags.SAMPLED
+            send.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{sampled:02x}"
 
     def send_ended(self, call: Call, send: Send) -> None:
         """Count the send and end its span."""

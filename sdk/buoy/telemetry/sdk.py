@@ -1,7 +1,6 @@
 """The providers of OpenTelemetry's SDK, as ``setup`` installs them. Importing this needs the extra ``otel``."""
 
 import os
-import uuid
 from typing import TypeVar
 
 from opentelemetry import metrics as metrics_api
@@ -10,7 +9,7 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -18,12 +17,8 @@ Number = TypeVar("Number", int, float)
 
 
 def resource(service_name: str | None) -> Resource:
-    """Return who this process is: the environment's attributes, a name, and an id of this very instance."""
-    given = Resource.create()
-    own = {} if service_name is None else {SERVICE_NAME: service_name}
-    if SERVICE_INSTANCE_ID not in given.attributes:
-        own[SERVICE_INSTANCE_ID] = str(uuid.uuid4())
-    return given.merge(Resource(own))
+    """Return who this process is: the environment's attributes, a name, and the SDK's id of this very instance."""
+    return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
 
 
 def traces(who: Resource, url: str | None, *, timeout: float, queue: int) -> TracerProvider:
