@@ -162,11 +162,13 @@ class BoundOperation(Generic[T]):
         ``data`` is the body, ``deadline`` is in seconds from now, at most the total. Raises ``TypeError`` or
         ``ValueError`` for arguments that cannot work, before anything is sent; else a :class:`BuoyError`.
         """
-        _, answer = await self._run(
-            json=json, data=data, headers=headers, params=params, key=idempotency_key, deadline=deadline, fields=fields
-        )
-        value: T = answer.value
-        return value
+        loop = self._home.enter_call()
+        try:
+            call = self._prepare(loop, json, data, headers, params, idempotency_key, deadline, fields)
+            value: T = (await run(call, self.send)).value
+            return value
+        finally:
+            self._home.leave_call()
 
     async def call(
         self,
@@ -180,14 +182,17 @@ class BoundOperation(Generic[T]):
         **fields: Value,
     ) -> HttpResult[T]:
         """Call it and return the value with the story of the call; arguments and errors as for a plain call."""
-        call, answer = await self._run(
-            json=json, data=data, headers=headers, params=params, key=idempotency_key, deadline=deadline, fields=fields
-        )
-        return HttpResult(answer.value, call.meta(), answer.status, answer.headers)
+        loop = self._home.enter_call()
+        try:
+            call = self._prepare(loop, json, data, headers, params, idempotency_key, deadline, fields)
+            answer = await run(call, self.send)
+            return HttpResult(answer.value, call.meta(), answer.status, answer.headers)
+        finally:
+            self._home.leave_call()
 
-    async def _run(
+    def _prepare(  # noqa: PLR0917  # on the way of every call: positions cost half of what names do
         self,
-        *,
+        loop: asyncio.AbstractEventLoop,
         json: Any,
         data: Any,
         headers: Mapping[str, str] | None,
@@ -195,47 +200,47 @@ class BoundOperation(Generic[T]):
         key: str | None,
         deadline: float | None,
         fields: Mapping[str, Value],
-    ) -> tuple[Call, Answer]:
-        loop = self._home.enter_call()
-        try:
-            request, shown = self._request(json=json, data=data, headers=headers, params=params, key=key, fields=fields)
-            asked = None if deadline is None else _deadline(self._owner, deadline)
-            call = Call(self.plan, loop, request=request, url=shown, asked=asked)
-            return call, await run(call, self.send)
-        finally:
-            self._home.leave_call()
-
-    def _request(
-        self,
-        *,
-        json: Any,
-        data: Any,
-        headers: Mapping[str, str] | None,
-        params: Mapping[str, Value] | None,
-        key: str | None,
-        fields: Mapping[str, Value],
-    ) -> tuple[Request, str | None]:
+    ) -> Call:
+        """Check what was given and return the call, ready to run."""
         spec, owner, prefix = self._spec, self._owner, self._home.prefix()
         target = prefix + spec.template.expand(owner, fields)
         shown = None
         if params is not None or len(fields) > len(spec.template.fields):
-            extra = {name: value for name, value in fields.items() if name not in spec.template.fields}
-            extra |= params or {}
-            query, redacted = http_url.query(owner, extra)
-            if query:
-                target = f"{target}?{query}"
-                shown = f"{prefix}{spec.template.text}?{redacted}"
-        body, content_type = encode(owner, json_value=json, data=data)
+            target, shown = self._with_query(target, fields, params)
+        body = content_type = None
+        if json is not None or data is not None:
+            body, content_type = encode(owner, json_value=json, data=data)
         sent = self._home.base_headers()
-        if content_type is None and headers is None and spec.key_header is None and key is None:
-            return Request(spec.method, URL(target, encoded=True), sent, body, spec.decoder), shown
-        sent = sent.copy()
+        if content_type is not None or headers is not None or key is not None or spec.key_header is not None:
+            sent = self._with_headers(sent, content_type, headers, key)
+        asked = None if deadline is None else _deadline(owner, deadline)
+        request = Request(spec.method, URL(target, encoded=True), sent, body, spec.decoder)
+        return Call(self.plan, loop, request=request, url=shown, asked=asked)
+
+    def _with_query(
+        self, target: str, fields: Mapping[str, Value], params: Mapping[str, Value] | None
+    ) -> tuple[str, str | None]:
+        template = self._spec.template
+        extra = {name: value for name, value in fields.items() if name not in template.fields}
+        query, redacted = http_url.query(self._owner, extra | dict(params or {}))
+        if not query:
+            return target, None
+        return f"{target}?{query}", f"{self._home.prefix()}{template.text}?{redacted}"
+
+    def _with_headers(
+        self,
+        base: CIMultiDict[str],
+        content_type: str | None,
+        headers: Mapping[str, str] | None,
+        key: str | None,
+    ) -> CIMultiDict[str]:
+        sent = base.copy()
         if content_type is not None:
             sent["Content-Type"] = content_type
         if headers is not None:
-            _add_headers(owner, sent, headers)
+            _add_headers(self._owner, sent, headers)
         self._add_key(sent, key)
-        return Request(spec.method, URL(target, encoded=True), sent, body, spec.decoder), shown
+        return sent
 
     def _add_key(self, sent: CIMultiDict[str], key: str | None) -> None:
         header = self._spec.key_header

@@ -1,5 +1,6 @@
 """What a call of an operation puts on the wire, what it hands back, and which arguments it refuses before sending."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf, nan
@@ -317,11 +318,11 @@ async def test_reprs() -> None:
     """An operation shows names, method and template; its request shows the origin only."""
     async with shop() as (opened, peer):
         assert repr(opened.product) == "<operation shop product: GET /products/{id}>"
-        request, shown = opened.product._request(
-            json=None, data=None, headers={"X": "canary"}, params={"q": "canary"}, key=None, fields={"id": "canary"}
+        call = opened.product._prepare(
+            asyncio.get_running_loop(), None, None, {"X": "canary"}, {"q": "canary"}, None, None, {"id": "canary"}
         )
-        assert repr(request) == f"<Request GET {peer.url}>"
-        assert shown == f"{peer.url}/v2/products/{{id}}?q=REDACTED"
+        assert repr(call.request) == f"<Request GET {peer.url}>"
+        assert call.url == f"{peer.url}/v2/products/{{id}}?q=REDACTED"
     assert repr(INHERIT) == "<the provider's>"
 
 
