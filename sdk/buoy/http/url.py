@@ -83,11 +83,13 @@ class Template:
     def expand(self, owner: str, values: Mapping[str, Value]) -> str:
         """Return the path with its fields filled in. Raises ``TypeError`` or ``ValueError``, never showing a value."""
         parts = self.parts.copy()
-        for index, field in enumerate(self.fields):
+        position = 1
+        for field in self.fields:
             value = values.get(field)
             if value is None:
                 raise TypeError(self._missing(owner, values))
-            parts[2 * index + 1] = _segment(owner, field, value)
+            parts[position] = _segment(owner, field, value)
+            position += 2
         return "".join(parts)
 
     def _missing(self, owner: str, values: Mapping[str, Value]) -> str:
@@ -97,6 +99,8 @@ class Template:
 
 
 def _segment(owner: str, field: str, value: Value) -> str:
+    if type(value) is str and value.isascii() and value.isalnum():
+        return value  # most ids: nothing to check, nothing to quote
     if not isinstance(value, _SCALARS):
         msg = f"{owner}: field {field!r} must be a str, int, float or bool, not {type(value).__name__}."
         raise TypeError(msg)
@@ -129,8 +133,6 @@ def query(owner: str, values: Mapping[str, Value]) -> tuple[str, str]:
 
 
 def _quoted(owner: str, what: str, text: str) -> str:
-    if text.isascii() and text.isalnum():  # most ids: nothing to quote
-        return text
     try:
         return quote(text, safe="")
     except UnicodeEncodeError:

@@ -104,15 +104,15 @@ class OperationRecorder:
     def call_ended(self, call: Call) -> None:
         """Count the call, end its span, and log what went wrong."""
         failure = call.failure
+        error = None if failure is None else failure.error_type
         self._active.add(-1)
         self._results[result_of(failure)].add()
-        if call.stop_reason is not None:
-            self._abandoned[call.stop_reason].add()
-        error = None if failure is None else failure.error_type
         timer = self._calls.get(error) or self._call_timer(error)
         self._record(timer, call.ended - call.started, call.context)
         if failure is not None:
             self._count_error(failure, ErrorLevel.CALL)
+            if call.stop_reason is not None:
+                self._abandoned[call.stop_reason].add()
         span: Span = call.span
         if call.context is not None:
             if failure is not None and describe.is_refusal(failure):
