@@ -38,7 +38,7 @@ from buoy.provider.base import Provider
 from buoy.provider.declare import delete, get, patch, post, put
 from buoy.provider.function import FunctionOperation, current_call
 from buoy.provider.operation import BoundOperation, Operation
-from buoy.result import HttpResult, Meta, Result
+from buoy.result import HttpResult, Meta, Quota, Result
 from buoy.telemetry.setup import Telemetry, setup
 from buoy.version import __version__
 
@@ -67,6 +67,7 @@ __all__ = [
     "Outcome",
     "OutcomeUnknown",
     "Provider",
+    "Quota",
     "RateLimitedLocally",
     "Refused",
     "Result",
