@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from uuid import uuid4
 
 from buoy import options
@@ -17,7 +17,7 @@ from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Plan, current
 from buoy.pipeline.run import run
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
-from buoy.provider.operation import INHERIT, Inherit
+from buoy.provider.operation import INHERIT, Home, Inherit
 from buoy.result import Result
 from buoy.telemetry.context import attached
 
@@ -26,18 +26,6 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 _KEY = "idempotency_key"
-
-
-class Home(Protocol):
-    """What a wrapped function needs of its provider."""
-
-    label: str
-
-    def enter_call(self) -> asyncio.AbstractEventLoop:
-        """Count a call in, or raise ``RuntimeError`` when the provider is not open in the running loop."""
-
-    def leave_call(self) -> None:
-        """Count it out."""
 
 
 class FunctionOperation(Generic[P, T]):

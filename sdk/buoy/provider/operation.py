@@ -112,7 +112,7 @@ def _safety(owner: str, method: str, declared: Safety | str | None, *, keyed: bo
 
 
 class Home(Protocol):
-    """What a bound operation needs of its provider."""
+    """What an operation needs of its provider."""
 
     label: str
 
