@@ -32,6 +32,7 @@ from buoy.errors import (
 )
 from buoy.http.auth import Bearer
 from buoy.outcome import CallResult, Category, DuplicateSource, ErrorType, Origin, Outcome, Safety, WaitCause
+from buoy.policies.budget import RetryBudget
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
 from buoy.provider.base import Provider
@@ -72,6 +73,7 @@ __all__ = [
     "Refused",
     "Result",
     "Retry",
+    "RetryBudget",
     "Safety",
     "StateUnavailable",
     "Telemetry",

@@ -26,6 +26,7 @@ class Instrument(StrEnum):
 
     COUNTER = "observable counter"
     UP_DOWN_COUNTER = "observable up-down counter"
+    GAUGE = "observable gauge"
     HISTOGRAM = "histogram"
 
 
@@ -274,6 +275,15 @@ ABANDONED = Metric(
     prometheus="buoy_client_retry_abandoned_total",
     answers="why we gave up",
 )
+BUDGET_REMAINING = Metric(
+    name="buoy.client.retry.budget.remaining",
+    instrument=Instrument.GAUGE,
+    unit="{retry}",
+    attributes=(PROVIDER,),
+    limit=20,
+    prometheus="buoy_client_retry_budget_remaining",
+    answers="retries left; absent while no provider of the name is open",
+)
 OVERFLOWS = Metric(
     name="buoy.telemetry.attribute_overflows",
     instrument=Instrument.COUNTER,
@@ -302,6 +312,7 @@ METRICS: tuple[Metric, ...] = (
     ERRORS,
     RETRIES,
     ABANDONED,
+    BUDGET_REMAINING,
     OVERFLOWS,
     SDK_INFO,
 )

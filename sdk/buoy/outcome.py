@@ -109,6 +109,7 @@ class StopReason(StrEnum):
 
     MAX_ATTEMPTS = "max_attempts"
     DEADLINE = "deadline"
+    BUDGET = "budget"
     NOT_RETRYABLE = "not_retryable"
     NOT_IDEMPOTENT = "not_idempotent"
     RETRY_AFTER = "retry_after"

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -11,8 +11,10 @@ import buoy
 from buoy.outcome import Outcome, Phase, Verdict
 from tests.support.peer import CUT, HANG, Peer, answer
 
+T = TypeVar("T")
+
 STATUSES = (400, 401, 403, 404, 405, 408, 409, 418, 422, 429, 500, 502, 503, 504, 505)
-PATIENT = buoy.Retry(max_attempts=2, base=0.02, throttled_base=0.02)
+PATIENT = buoy.Retry(max_attempts=2, base=0.02, throttled_base=0.02, budget=buoy.RetryBudget(reserve=100))
 
 
 class Shop(buoy.Provider, base_url="http://127.0.0.1:9", retry=PATIENT):
@@ -96,8 +98,8 @@ async def functions() -> None:
             await _fails(refuse(buoy.BuoyError("said so", verdict=verdict)))
 
 
-async def full() -> None:
-    """Make one call of a provider that nobody knew before, when there is no room for it."""
+async def full(collect: Callable[[], T]) -> T:
+    """Make one call of a provider that nobody knew, when there is no room for it, and collect while it is open."""
     late = buoy.Provider("late", retry=PATIENT)
 
     @late.operation("fail", safety="safe")
@@ -106,6 +108,7 @@ async def full() -> None:
 
     async with late:
         await _fails(fail())
+        return collect()
 
 
 async def _fails(call: Awaitable[object]) -> None:

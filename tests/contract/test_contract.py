@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from opentelemetry.sdk.metrics.export import Gauge
 from opentelemetry.trace import SpanKind
 
 from buoy import contract
@@ -34,8 +35,8 @@ def collected() -> Iterator[Collected]:
         asyncio.run(scenarios.everything())
         with pytest.MonkeyPatch.context() as full:
             full.setattr(contract, "SERIES_LIMIT", 0)
-            asyncio.run(scenarios.full())
-        yield Collected(observed, starts, seen.records)
+            found = asyncio.run(scenarios.full(lambda: Collected(observed, starts, seen.records)))
+        yield found
 
 
 @pytest.mark.parametrize("kind", SPANS, ids=lambda span: span.key)
@@ -82,6 +83,8 @@ def test_a_metric_is_kept_as_the_contract_says(metric: Metric, collected: Collec
     assert metric.answers == emitted.description
     if metric.instrument is Instrument.HISTOGRAM:
         assert metric.boundaries == tuple(emitted.data.data_points[0].explicit_bounds)
+    elif metric.instrument is Instrument.GAUGE:
+        assert isinstance(emitted.data, Gauge)
     else:
         assert (metric.instrument is Instrument.COUNTER) == emitted.data.is_monotonic
 

@@ -18,6 +18,7 @@ OUTCOMES = {
 STOPS = {
     StopReason.MAX_ATTEMPTS: "the tries are used up (--attempts)",
     StopReason.DEADLINE: "no time is left for another try (--timeout)",
+    StopReason.BUDGET: "this provider has had its share of retries for now",
     StopReason.NOT_RETRYABLE: "this failure does not go away by trying again",
     StopReason.NOT_IDEMPOTENT: "sending it again could do it twice",
     StopReason.RETRY_AFTER: "the provider asks to wait longer than there is time (--timeout)",

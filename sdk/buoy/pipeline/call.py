@@ -26,6 +26,7 @@ from buoy.outcome import (
     WaitCause,
 )
 from buoy.policies import deadline
+from buoy.policies.budget import Budget
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
 from buoy.result import Meta
@@ -49,6 +50,7 @@ class Plan:
     timeout: Timeout | None
     recorder: "Recorder[Call, Send]"
     retry_on: tuple[type[Exception], ...] = ()
+    budget: Budget | None = None
 
 
 class Send:
@@ -98,6 +100,7 @@ class Call:
         "exception",
         "failure",
         "in_doubt",
+        "judged",
         "limit",
         "loop",
         "plan",
@@ -142,6 +145,7 @@ class Call:
         self.stop_reason: StopReason | None = None
         self.resent = False
         self.in_doubt = False
+        self.judged = self.started
         self.unsettled = False
         self.exception: str | None = None
         self.provider_request_id: str | None = None

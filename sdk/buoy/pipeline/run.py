@@ -28,6 +28,8 @@ async def run(call: Call, send: Callable[[Call], Awaitable[T]]) -> T:
         if not call.begin_try():
             call.stop_reason = StopReason.DEADLINE
             raise _refused(call)
+        if call.plan.budget is not None:
+            call.plan.budget.deposit(call.started)
         while True:
             try:
                 try:
@@ -42,8 +44,7 @@ async def run(call: Call, send: Callable[[Call], Awaitable[T]]) -> T:
             decision = _judge(call, failure)
             if decision.stop is not None:
                 raise _stopped(call, decision.stop, failure)
-            await _wait(call, decision)
-            if not call.begin_try():
+            if not await _next_try(call, decision):
                 raise _stopped(call, StopReason.DEADLINE, failure)
     except BaseException as error:
         call.end(verdict_of(error))
@@ -64,6 +65,9 @@ def _judge(call: Call, error: Exception) -> retry.Decision:
     decision = retry.decide(
         plan.retry, verdict, attempt=call.attempt, safety=plan.safety, left=call.time_left, random=random()
     )
+    call.judged = call.loop.time()
+    if decision.stop is None and plan.budget is not None and not plan.budget.withdraw(call.judged):
+        return retry.Decision(StopReason.BUDGET)
     if decision.stop is None:
         call.retry = (verdict, decision.delay)
         call.unsettled |= plan.safety is not Safety.SAFE and verdict.outcome is Outcome.UNKNOWN
@@ -73,14 +77,20 @@ def _judge(call: Call, error: Exception) -> retry.Decision:
     return decision
 
 
-async def _wait(call: Call, decision: retry.Decision) -> None:
-    begun = call.loop.time()
+async def _next_try(call: Call, decision: retry.Decision) -> bool:
+    """Wait and begin the next try; ``False`` when the wait took all the time that was left."""
+    begun = False
     try:
         await asyncio.sleep(decision.delay)
+        begun = call.begin_try()
     finally:
-        seconds = call.loop.time() - begun
+        now = call.loop.time()
+        seconds = now - call.judged
         call.add_wait(WaitCause.BACKOFF, seconds)
         call.happened(WaitEnded(cause=WaitCause.BACKOFF, seconds=seconds))
+        if not begun and call.plan.budget is not None:
+            call.plan.budget.give_back(now, taken=call.judged)  # paid for, and nothing will be sent
+    return begun
 
 
 def _stopped(call: Call, reason: StopReason, error: Exception) -> Exception:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from buoy import options
 from buoy.outcome import DelaySource, ErrorType, Outcome, Safety, StopReason, Verdict
 from buoy.policies import backoff
+from buoy.policies.budget import RetryBudget
 
 # A conflict under the same idempotency key means that the first try is still running over there (Stripe, and the
 # draft of the Idempotency-Key header); without a key it is the caller's own.
@@ -27,13 +28,15 @@ class Retry:
 
     The wait after try n is drawn between 0 and ``min(cap, base * 2**(n-1))``; after throttling (429, or 503 with
     Retry-After) from ``throttled_base``. A Retry-After is a floor under it. Defaults: 3 tries, 20 s and 1 s are
-    botocore's ``standard`` mode; the base is 0.1 s. Raises :class:`ConfigurationError` for values out of range.
+    botocore's ``standard`` mode; the base is 0.1 s. ``budget`` bounds the retries of the whole provider, ``None`` does
+    not. Raises :class:`ConfigurationError` for values out of range.
     """
 
     max_attempts: int = 3
     base: float = 0.1
     cap: float = 20.0
     throttled_base: float = 1.0
+    budget: RetryBudget | None = RetryBudget()  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
         """Check the values, once, when the policy is built."""
@@ -41,6 +44,7 @@ class Retry:
         options.seconds("Retry", "cap", self.cap)
         options.seconds("Retry", "base", self.base, zero=True, maximum=self.cap)
         options.seconds("Retry", "throttled_base", self.throttled_base, zero=True, maximum=self.cap)
+        options.instance("Retry", "budget", self.budget, RetryBudget)
 
 
 class Decision(NamedTuple):

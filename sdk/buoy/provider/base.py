@@ -110,6 +110,7 @@ class Provider:
         self._state = _State.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
         self._transport: HttpTransport | None = None
+        self._budgets: runtime.Budgets | None = None
         self._in_flight = 0
         self._idle: asyncio.Future[None] | None = None
         self._functions: dict[str, FunctionOperation[Any, Any]] = {}
@@ -132,6 +133,7 @@ class Provider:
             raise RuntimeError(msg)
         self._state = _State.OPENING
         loop = self._loop = asyncio.get_running_loop()
+        self._budgets = runtime.Budgets(loop, self.label)
         if self._base is not None:
             self._transport = HttpTransport(f"buoy/{__version__}")
         for name, (operation, spec) in self._bound.items():
@@ -161,6 +163,7 @@ class Provider:
 
     async def _close(self) -> None:
         self._state = _State.CLOSED
+        self._budgets = None
         runtime.flush()
         if self._transport is not None:
             await self._transport.close()
@@ -275,12 +278,13 @@ class Provider:
             raise ConfigurationError(msg)
 
     def _wire(self, operation: BoundOperation[Any], name: str, spec: Spec) -> None:
-        base, template, loop, transport = self._base, spec.template.text, self._loop, self._transport
+        base, loop, transport, budgets = self._base, self._loop, self._transport, self._budgets
         assert base is not None  # noqa: S101  # checked when the operation was bound
         assert loop is not None  # noqa: S101  # the provider is being entered, or is open
         assert transport is not None  # noqa: S101  # the same
-        if name == OTHER:
-            template = f"/{OTHER}"
+        assert budgets is not None  # noqa: S101  # the same
+        template = f"/{OTHER}" if name == OTHER else spec.template.text
+        retry = self.retry if isinstance(spec.retry, Inherit) else spec.retry
         operation.send = transport.send
         operation.plan = runtime.plan(
             loop,
@@ -299,11 +303,14 @@ class Provider:
                 propagate=self.propagate,
                 folded=name == OTHER,
             ),
-            retry=self.retry if isinstance(spec.retry, Inherit) else spec.retry,
+            retry=retry,
             timeout=self.timeout if isinstance(spec.timeout, Inherit) else spec.timeout,
+            budget=budgets.of(retry),
         )
 
     def _plan_function(self, loop: asyncio.AbstractEventLoop, function: FunctionOperation[Any, Any]) -> None:
+        assert self._budgets is not None  # noqa: S101  # the provider is being entered, or is open
+        retry = self.retry if isinstance(function.retry, Inherit) else function.retry
         function.plan = runtime.plan(
             loop,
             OperationNames(
@@ -312,9 +319,10 @@ class Provider:
                 transport=Transport.FUNCTION,
                 safety=function.safety,
             ),
-            retry=self.retry if isinstance(function.retry, Inherit) else function.retry,
+            retry=retry,
             timeout=self.timeout if isinstance(function.timeout, Inherit) else function.timeout,
             retry_on=function.retry_on,
+            budget=self._budgets.of(retry),
         )
 
     def _declaration(self) -> dict[str, str]:

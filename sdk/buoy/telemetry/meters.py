@@ -9,6 +9,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Protocol
+from weakref import WeakSet
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
@@ -82,6 +84,13 @@ class Shard:
         return [(name, key, slot.value) for (name, key), slot in list(self._slots.items())]
 
 
+class Source(Protocol):
+    """Whoever has something to say that is no count: what is left, what is taken. Any thread may ask it."""
+
+    def readings(self) -> Iterable[tuple[Metric, Attributes, int]]:
+        """Return what is so now."""
+
+
 class Registry:
     """All metrics of the process. ``on_overflow`` is told once, by name, of each instrument whose cap was reached."""
 
@@ -92,6 +101,7 @@ class Registry:
         self._full: set[str] = set()
         self._shards: dict[asyncio.AbstractEventLoop, Shard] = {}
         self._retired: dict[tuple[str, Key], int] = {}
+        self._sources: WeakSet[Source] = WeakSet()
         self.histograms: dict[str, Histogram] = {}
         for metric in contract.METRICS:
             self._register(meter, metric)
@@ -107,6 +117,8 @@ class Registry:
             )
         elif metric.instrument is Instrument.COUNTER:
             meter.create_observable_counter(metric.name, [observe], metric.unit, metric.answers)
+        elif metric.instrument is Instrument.GAUGE:
+            meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.answers)
         else:
             meter.create_observable_up_down_counter(metric.name, [observe], metric.unit, metric.answers)
 
@@ -156,10 +168,27 @@ class Registry:
                 # end would go on showing the last value that happened to be exported.
                 self._retired[name, key] = self._retired.get((name, key), 0) + (0 if name in _GAUGES else value)
 
+    def watch(self, source: Source) -> None:
+        """Ask ``source`` at every collection, as long as somebody else keeps it alive."""
+        with self._lock:
+            self._sources.add(source)
+
+    def _gauge(self, metric: Metric) -> dict[Key, int]:
+        with self._lock:
+            sources = list(self._sources)
+        sums: dict[Key, int] = {}
+        for source in sources:
+            for read, attributes, value in source.readings():
+                if read is metric:
+                    key, _ = self.admit(metric, attributes)
+                    sums[key] = sums.get(key, 0) + value
+        return sums
+
     def _observe(self, metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
         if metric is contract.SDK_INFO:
             return [Observation(1, {contract.VERSION: __version__})]
-        return [Observation(value, dict(key)) for key, value in self.read(metric).items()]
+        values = self._gauge(metric) if metric.instrument is Instrument.GAUGE else self.read(metric)
+        return [Observation(value, dict(key)) for key, value in values.items()]
 
 
 # Folding keeps the provider and the error: they are bounded by themselves, and on-call needs them.

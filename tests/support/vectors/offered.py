@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tests.support.vectors.budget import Ratio
 from tests.support.vectors.cancel import Cancel
 from tests.support.vectors.component import Component
 from tests.support.vectors.retry import AfterHeader, Backoff, Deadline, Eligibility
@@ -9,6 +10,7 @@ from tests.support.vectors.retry import AfterHeader, Backoff, Deadline, Eligibil
 OFFERED: Mapping[str, type[Component]] = {
     "retry_after_parse": AfterHeader,
     "retry_backoff": Backoff,
+    "retry_budget_finagle": Ratio,
     "retry_cancel": Cancel,
     "retry_deadline": Deadline,
     "retry_eligibility": Eligibility,
@@ -23,7 +25,6 @@ NOT_YET = frozenset(
         "limiter_property",
         "limiter_token_bucket",
         "ratelimit_headers",
-        "retry_budget_finagle",
         "sliding_window",
     }
 )

@@ -10,6 +10,7 @@ from buoy.events import Event, Recorder, Silent
 from buoy.outcome import ErrorType, Outcome, Phase, Safety, Transport, Verdict
 from buoy.pipeline.call import UNKNOWN, Call, Plan, Send
 from buoy.pipeline.run import run
+from buoy.policies.budget import Budget
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
 
@@ -115,6 +116,7 @@ class Scenario:
     retry_on: tuple[type[Exception], ...] = ()
     asked: float | None = None
     recorder: Recorder[Call, Send] | None = None
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         self.recording = Recording()
@@ -130,6 +132,7 @@ class Scenario:
             timeout=self.timeout,
             recorder=self.recorder or self.recording,
             retry_on=self.retry_on,
+            budget=self.budget,
         )
         self.call = Call(plan, asyncio.get_running_loop(), asked=self.asked)
         return await run(self.call, self._send)
