@@ -107,6 +107,14 @@ def test_an_edge_is_met_in_spite_of_rounding(start: float, ttl: float) -> None:
     assert budget.remaining(start + ttl) == 0
 
 
+def test_a_hair_before_an_edge_is_at_the_edge() -> None:
+    """A deposit that rounding put before the edge of its slice stays as long as one at the edge."""
+    budget = account(0.0, ratio=1, reserve=0)
+    for edge in (1, 2, 3):
+        budget.deposit(edge - 1e-12)
+    assert [budget.remaining(at) for at in (10.5, 11.5, 12.5, 13.0)] == [3, 2, 1, 0]
+
+
 def test_a_long_silence_empties_the_account() -> None:
     """After any number of windows without a call only the reserve is there."""
     budget = account(ratio=1, reserve=0.1)
@@ -145,9 +153,9 @@ def test_what_has_expired_is_not_given_back() -> None:
 def test_a_clock_that_steps_back_changes_nothing() -> None:
     """An earlier ``now`` neither expires nor revives anything."""
     budget = account(ratio=1, reserve=0)
-    budget.deposit(START + 5)
-    assert [budget.remaining(at) for at in (START, START - 50, START + 5, START + 14.9)] == [1, 1, 1, 1]
-    assert (budget.withdraw(START), budget.remaining(START + 15)) == (True, 0)
+    for at in (START + 5, START, START - 50, START + 5):
+        budget.deposit(at)
+    assert [budget.remaining(START + at) for at in (-50, 0, 14.9, 15)] == [4, 4, 4, 0]
 
 
 @given(st.floats(min_value=0, max_value=1e9), st.lists(st.floats(min_value=0, max_value=30), max_size=40))
