@@ -70,7 +70,7 @@ def test_our_own_vectors_pass() -> None:
     """Our own vectors use what the README defines and the others do not: they pass, too."""
     report = replay([SAMPLES])
     assert report.failures == []
-    assert (report.passed, dict(report.not_offered)) == (12, {"sliding_window": 1})
+    assert (report.passed, dict(report.not_offered)) == (12, {"idempotency": 1})
 
 
 def test_every_component_is_known() -> None:
@@ -88,7 +88,7 @@ def test_the_command_ends_with_the_count() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["not yet offered: sliding_window 1", "12 passed, 0 failed"]
+    assert done.stdout.splitlines() == ["not yet offered: idempotency 1", "12 passed, 0 failed"]
 
 
 def test_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
