@@ -68,6 +68,29 @@ class BreakerOutcome(StrEnum):
     NEUTRAL = "neutral"
 
 
+class BreakerState(StrEnum):
+    """What the breaker does with calls. The last three are set by hand or by ``mode`` and never end by themselves."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    FORCED_OPEN = "forced_open"
+    DISABLED = "disabled"
+    METRICS_ONLY = "metrics_only"
+
+
+class BreakerCause(StrEnum):
+    """Why the state changed."""
+
+    FAILURE_RATE = "failure_rate"
+    SLOW_RATE = "slow_rate"
+    RETRY_AFTER = "retry_after"
+    WAIT_ELAPSED = "wait_elapsed"
+    PROBE_SUCCEEDED = "probe_succeeded"
+    PROBE_FAILED = "probe_failed"
+    MANUAL = "manual"
+
+
 class Outcome(StrEnum):
     """Whether the effect of a failed request may have happened over there."""
 

@@ -4,8 +4,9 @@ from collections import Counter
 from typing import Any
 
 from buoy.http import classify
-from buoy.outcome import TABLE, BreakerOutcome
-from buoy.policies.breaker import SLOW_PART, Breaker, BreakerCause, BreakerState, Circuit, Denied, Lease
+from buoy.outcome import TABLE, BreakerCause, BreakerOutcome, BreakerState
+from buoy.policies.breaker import Breaker
+from buoy.policies.circuit import Circuit, Denied, Lease
 from buoy.policies.deadline import Timeout
 from buoy.policies.window import CountWindow, TimeWindow
 from tests.support.vectors.compare import equal
@@ -60,7 +61,7 @@ def check_classification(table: Fields) -> None:
 
 
 class Switch(Component):
-    """One ``buoy.policies.breaker.Circuit``, with named and anonymous leases."""
+    """One ``buoy.policies.circuit.Circuit``, with named and anonymous leases."""
 
     in_sequence = True
     operations = frozenset({"acquire", "check", "close", "cycle", "force", "record", "release", "reset"})
@@ -105,8 +106,8 @@ class Switch(Component):
     def __init__(self, config: Fields) -> None:
         super().__init__(config)
         check_classification(config.get("classification", {}))
-        slow_after = None if "window" in config else SLOW_PART * Timeout().per_attempt
-        self._circuit = Circuit(policy(config), slow_after=slow_after)
+        self._slow_over = policy(config).slow_over(None if "window" in config else Timeout().per_attempt)
+        self._circuit = Circuit(policy(config))
         self._now = 0.0
         # What `cycle` and `close` let pass, on top of every later `t`.
         self._passed = 0.0
@@ -224,7 +225,8 @@ class Switch(Component):
         return answer
 
     def _settle(self, lease: Lease, outcome: BreakerOutcome | None, duration: float) -> None:
-        self._circuit.settle(lease, outcome, duration=duration, now=self._now, random=_NO_JITTER)
+        slow = duration > self._slow_over
+        self._circuit.settle(lease, outcome, slow=slow, now=self._now, random=_NO_JITTER)
 
 
 class Window(Component):

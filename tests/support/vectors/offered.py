@@ -7,6 +7,7 @@ from tests.support.vectors.budget import Ratio
 from tests.support.vectors.cancel import Cancel
 from tests.support.vectors.component import Component
 from tests.support.vectors.limiter import Fairness, Gcra, LongRun, TokenBucket
+from tests.support.vectors.quota import RateHeaders
 from tests.support.vectors.retry import AfterHeader, Backoff, Deadline, Eligibility
 
 OFFERED: Mapping[str, type[Component]] = {
@@ -15,6 +16,7 @@ OFFERED: Mapping[str, type[Component]] = {
     "limiter_gcra": Gcra,
     "limiter_property": LongRun,
     "limiter_token_bucket": TokenBucket,
+    "ratelimit_headers": RateHeaders,
     "retry_after_parse": AfterHeader,
     "retry_backoff": Backoff,
     "retry_budget_finagle": Ratio,
@@ -24,9 +26,4 @@ OFFERED: Mapping[str, type[Component]] = {
     "sliding_window": Window,
 }
 
-NOT_YET = frozenset(
-    {
-        "idempotency",
-        "ratelimit_headers",
-    }
-)
+NOT_YET = frozenset({"idempotency"})

@@ -8,18 +8,9 @@ from typing import Any
 import pytest
 
 from buoy.errors import ConfigurationError
-from buoy.outcome import BreakerOutcome
-from buoy.policies.breaker import (
-    SLOW_PART,
-    Breaker,
-    BreakerCause,
-    BreakerState,
-    Circuit,
-    Denied,
-    Figures,
-    Lease,
-    Transition,
-)
+from buoy.outcome import BreakerCause, BreakerOutcome, BreakerState
+from buoy.policies.breaker import SLOW_PART, Breaker
+from buoy.policies.circuit import Circuit, Denied, Figures, Lease, Transition
 
 SUCCESS, FAILURE, NEUTRAL = BreakerOutcome.SUCCESS, BreakerOutcome.FAILURE, BreakerOutcome.NEUTRAL
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
@@ -30,9 +21,9 @@ MANUAL = BreakerCause.MANUAL
 START = 1000.0
 
 
-def circuit(*, slow_after: float | None = None, **options: Any) -> Circuit:
+def circuit(**options: Any) -> Circuit:
     """Return a breaker that opens at two failures in four calls, for 10 s, and asks two probes."""
-    return Circuit(Breaker(**{"last": 4, "minimum_calls": 4, "half_open_permits": 2, **options}), slow_after=slow_after)
+    return Circuit(Breaker(**{"last": 4, "minimum_calls": 4, "half_open_permits": 2, **options}))
 
 
 def admitted(breaker: Circuit, now: float) -> Lease:
@@ -49,12 +40,12 @@ def refused(breaker: Circuit, now: float) -> float | None:
     return answer.retry_after
 
 
-def settle(breaker: Circuit, lease: Lease, outcome: BreakerOutcome | None, now: float, **more: float) -> bool:
+def settle(breaker: Circuit, lease: Lease, outcome: BreakerOutcome | None, now: float, **more: Any) -> bool:
     """Settle a lease, quickly and without jitter unless told otherwise."""
-    return breaker.settle(lease, outcome, now=now, duration=more.get("duration", 0.1), random=more.get("random", 0.5))
+    return breaker.settle(lease, outcome, now=now, slow=more.get("slow", False), random=more.get("random", 0.5))
 
 
-def run(breaker: Circuit, outcomes: Iterable[BreakerOutcome | None], now: float, **more: float) -> None:
+def run(breaker: Circuit, outcomes: Iterable[BreakerOutcome | None], now: float, **more: Any) -> None:
     """Make a call for each outcome, one after the other at one instant."""
     for outcome in outcomes:
         settle(breaker, admitted(breaker, now), outcome, now, **more)
@@ -88,6 +79,17 @@ def test_the_defaults() -> None:
         name=None,
     )
     assert SLOW_PART == 0.8
+
+
+def test_a_policy_is_fixed_and_named() -> None:
+    """Options are given by name, and a policy that several breakers share cannot be changed."""
+    build: Any = Breaker
+    with pytest.raises(TypeError):
+        build(0.5)
+    policy: Any = Breaker()
+    with pytest.raises(AttributeError):
+        policy.wait = 5
+    assert not hasattr(policy, "__dict__")
 
 
 FRACTION = "a fraction above 0 and at most 1, or None"
@@ -212,52 +214,60 @@ def test_what_is_old_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("duration", "slow"), [(4.9, False), (5.0, False), (5.2 - 0.2 + 1e-12, False), (5.001, True), (600.0, True)]
 )
-@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
-def test_slow_is_above_the_limit(duration: float, outcome: BreakerOutcome, *, slow: bool) -> None:
-    """A call that took exactly the limit is not slow; a failure may be slow as well."""
-    breaker = circuit(slow_after=5)
-    run(breaker, [outcome], START, duration=duration)
-    assert breaker.figures(START).slow == slow
-
-
-def test_the_policy_says_what_is_slow_before_the_caller_does() -> None:
-    """The limit from the attempt timeout holds only where the policy names none; without both no call is slow."""
-    slow = []
-    for own, callers in ((2, 8), (2, None), (None, 8), (None, None)):
-        breaker = circuit(slow_after=callers)
-        if own is not None:
-            breaker = Circuit(Breaker(slow_after=own), slow_after=callers)
-        run(breaker, [SUCCESS], START, duration=5)
-        run(breaker, [SUCCESS], START, duration=9)
-        slow.append(breaker.figures(START).slow)
-    assert slow == [2, 2, 1, 0]
+def test_slow_is_above_the_limit(duration: float, *, slow: bool) -> None:
+    """A call that took exactly the limit is not slow."""
+    assert slow == (duration > Breaker(slow_after=5).slow_over(None))
 
 
 @pytest.mark.parametrize(
-    ("rate", "durations", "opens"),
-    [(0.5, [9, 9, 1, 1], True), (0.5, [9, 1, 1, 1], False), (None, [9, 9, 9, 9], False), (1, [9, 9, 9, 9], True)],
+    ("own", "attempt", "limit"), [(2, 10, 2), (2, None, 2), (None, 10, 8), (None, 60, 48), (None, None, inf)]
 )
-def test_slow_calls_open_it(rate: float | None, durations: list[float], *, opens: bool) -> None:
+def test_the_policy_says_what_is_slow_before_the_timeout_does(
+    own: float | None, attempt: float | None, limit: float
+) -> None:
+    """The limit from the attempt timeout holds only where the policy names none; without both no call is slow."""
+    assert Breaker(slow_after=own).slow_over(attempt) == pytest.approx(limit)
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
+def test_a_failure_may_be_slow_as_well(outcome: BreakerOutcome) -> None:
+    """Slow is counted beside the result."""
+    breaker = circuit()
+    run(breaker, [outcome], START, slow=True)
+    run(breaker, [outcome], START)
+    assert breaker.figures(START).slow == 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "calls", "opens"),
+    [
+        (0.5, [True, True, False, False], True),
+        (0.5, [True, False, False, False], False),
+        (None, [True] * 4, False),
+        (1, [True] * 4, True),
+    ],
+)
+def test_slow_calls_open_it(rate: float | None, calls: list[bool], *, opens: bool) -> None:
     """It opens when the part of slow calls is reached, though all of them succeeded."""
-    breaker = circuit(slow_rate=rate, slow_after=8)
-    for duration in durations:
-        run(breaker, [SUCCESS], START, duration=duration)
+    breaker = circuit(slow_rate=rate)
+    for slow in calls:
+        run(breaker, [SUCCESS], START, slow=slow)
     expected = (OPEN, [BreakerCause.SLOW_RATE]) if opens else (CLOSED, [])
     assert expected == (breaker.state(START), [transition.cause for transition in breaker.drain()])
 
 
 def test_failures_are_named_before_slowness() -> None:
     """When both rates are reached by one call, the failures are the cause."""
-    breaker = circuit(slow_after=1)
-    run(breaker, [FAILURE] * 4, START, duration=5)
+    breaker = circuit()
+    run(breaker, [FAILURE] * 4, START, slow=True)
     assert [transition.cause for transition in breaker.drain()] == [BreakerCause.FAILURE_RATE]
 
 
 @pytest.mark.parametrize("outcome", [NEUTRAL, None])
 def test_neutral_results_are_not_recorded(outcome: BreakerOutcome | None) -> None:
     """A client's error or a cancelled call says nothing about the provider, however long it took."""
-    breaker = circuit(slow_after=1, minimum_calls=1, last=1)
-    run(breaker, [outcome] * 10, START, duration=100)
+    breaker = circuit(minimum_calls=1, last=1)
+    run(breaker, [outcome] * 10, START, slow=True)
     assert breaker.figures(START) == Figures(0, 0, 0, None, None, 0)
     assert breaker.state(START) == CLOSED
 
@@ -399,8 +409,8 @@ def test_the_minimum_is_enough_for_a_verdict() -> None:
 
 def test_slow_probes_open_it_again() -> None:
     """A provider that answers too slowly is not well yet."""
-    breaker = half_open(slow_after=1, half_open_permits=1)
-    run(breaker, [SUCCESS], START, duration=5)
+    breaker = half_open(half_open_permits=1)
+    run(breaker, [SUCCESS], START, slow=True)
     assert breaker.drain() == [Transition(HALF_OPEN, OPEN, BreakerCause.PROBE_FAILED, 3, 0, 1)]
 
 
@@ -467,6 +477,14 @@ def test_an_opening_without_chance_keeps_the_jitter_of_the_one_before() -> None:
     run(breaker, [FAILURE] * 4, START, random=1.0)
     admitted(breaker, START + 12)
     assert refused(breaker, START + 22) == pytest.approx(12)
+
+
+def test_an_opening_after_a_given_time_has_no_jitter_of_its_own() -> None:
+    """Where nothing was ever drawn, a half-open period without a verdict ends in the plain wait."""
+    breaker = circuit(wait_factor=1)
+    breaker.open_for(60, START)
+    admitted(breaker, START + 60)
+    assert refused(breaker, START + 70) == 10
 
 
 def test_a_given_time() -> None:
@@ -557,11 +575,11 @@ def test_metrics_only_says_what_it_would_have_refused() -> None:
 
 def test_metrics_only_notes_each_rate_once() -> None:
     """A rate that stays at its threshold or comes back to it is noted once in a period."""
-    breaker = circuit(mode="metrics_only", slow_after=1, slow_rate=0.5)
+    breaker = circuit(mode="metrics_only", slow_rate=0.5)
     seen = []
-    steps = [(FAILURE, 0), (FAILURE, 0), (SUCCESS, 0), (SUCCESS, 0), (FAILURE, 0), (FAILURE, 9), (SUCCESS, 9)]
-    for outcome, duration in [*steps, (SUCCESS, 0), (SUCCESS, 0), (SUCCESS, 0), (FAILURE, 0), (FAILURE, 0)]:
-        run(breaker, [outcome], START, duration=duration)
+    outcomes = [FAILURE, FAILURE, SUCCESS, SUCCESS, FAILURE, FAILURE, *[SUCCESS] * 4, FAILURE, FAILURE]
+    for number, outcome in enumerate(outcomes):
+        run(breaker, [outcome], START, slow=number in {5, 6})
         seen.append(breaker.crossed)
     failing = (BreakerCause.FAILURE_RATE,)
     both = (*failing, BreakerCause.SLOW_RATE)
@@ -572,8 +590,8 @@ def test_metrics_only_notes_each_rate_once() -> None:
 
 def test_metrics_only_notes_both_rates_at_once() -> None:
     """One call may be the one that both rates were missing."""
-    breaker = circuit(mode="metrics_only", slow_after=1)
-    run(breaker, [FAILURE] * 4, START, duration=5)
+    breaker = circuit(mode="metrics_only")
+    run(breaker, [FAILURE] * 4, START, slow=True)
     assert breaker.crossed == (BreakerCause.FAILURE_RATE, BreakerCause.SLOW_RATE)
 
 
@@ -696,6 +714,13 @@ def test_reset_begins_anew_in_the_mode_of_the_policy(mode: str, expected: Breake
     assert (breaker.state(START), breaker.openings) == (expected, 0)
     assert breaker.figures(START) == Figures(0, 0, 0, None, None, 0)
     assert [(change.state, change.cause) for change in breaker.drain()] == [(OPEN, MANUAL), (expected, MANUAL)]
+
+
+def test_a_reset_sees_a_half_open_period_that_is_over() -> None:
+    """The changes are told as they happened: it had opened again by then."""
+    breaker = half_open()
+    breaker.reset(START + 11)
+    assert [(change.previous, change.state) for change in breaker.drain()] == [(HALF_OPEN, OPEN), (OPEN, CLOSED)]
 
 
 def test_a_reset_while_closed_forgets_and_fences() -> None:

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from buoy.outcome import BreakerOutcome
-from buoy.policies.breaker import Breaker, BreakerState, Circuit, Denied, Lease
+from buoy.outcome import BreakerOutcome, BreakerState
+from buoy.policies.breaker import Breaker
+from buoy.policies.circuit import Circuit, Denied, Lease
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 FORCED_OPEN, DISABLED, METRICS_ONLY = BreakerState.FORCED_OPEN, BreakerState.DISABLED, BreakerState.METRICS_ONLY
 # All times are eighths of a second and all waits are whole: exact, so that the model needs no slack.
 OUTCOMES = st.sampled_from([*BreakerOutcome, None])
-SLOW_AFTER = 4
 
 
 @dataclass
@@ -45,14 +45,13 @@ class Life(RuleBasedStateMachine):
             last=last,
             minimum_calls=minimum,
             slow_rate=0.75,
-            slow_after=SLOW_AFTER,
             wait=4,
             wait_factor=2,
             wait_cap=30,
             half_open_permits=permits,
             half_open_for=length,
         )
-        self.circuit = Circuit(self.policy, slow_after=None)
+        self.circuit = Circuit(self.policy)
 
     # The model.
 
@@ -119,8 +118,8 @@ class Life(RuleBasedStateMachine):
             self.leases.append(answer)
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), outcome=OUTCOMES, duration=st.sampled_from([0.0, 4.0, 5.0]))
-    def settle(self, data: st.DataObject, outcome: BreakerOutcome | None, duration: float) -> None:
+    @rule(data=st.data(), outcome=OUTCOMES, slow=st.booleans())
+    def settle(self, data: st.DataObject, outcome: BreakerOutcome | None, *, slow: bool) -> None:
         """Settle any lease there ever was, also a second time."""
         lease = data.draw(st.sampled_from(self.leases))
         if not lease.settled:
@@ -130,9 +129,9 @@ class Life(RuleBasedStateMachine):
         period.out.discard(lease)
         recorded = outcome is BreakerOutcome.SUCCESS or outcome is BreakerOutcome.FAILURE
         expected = current and recorded and period.state is not DISABLED
-        assert expected == self.circuit.settle(lease, outcome, duration=duration, now=self.now, random=0.5)
+        assert expected == self.circuit.settle(lease, outcome, slow=slow, now=self.now, random=0.5)
         if expected:
-            period.results.append((outcome is BreakerOutcome.FAILURE, duration > SLOW_AFTER))
+            period.results.append((outcome is BreakerOutcome.FAILURE, slow))
             if self.verdict is False and period.state is not METRICS_ONLY:
                 self.open(self.now)
             elif self.verdict is True and period.state is HALF_OPEN:
@@ -214,10 +213,10 @@ TestLife.__doc__ = """Under any interleaving of calls, late and repeated results
 
 def opened(policy: Breaker, random: float) -> float:
     """Return the wait of a breaker that the first call opened, at 0."""
-    circuit = Circuit(policy, slow_after=None)
+    circuit = Circuit(policy)
     lease = circuit.admit(0.0)
     assert isinstance(lease, Lease)
-    circuit.settle(lease, BreakerOutcome.FAILURE, duration=0, now=0.0, random=random)
+    circuit.settle(lease, BreakerOutcome.FAILURE, slow=False, now=0.0, random=random)
     denied = circuit.admit(0.0)
     assert isinstance(denied, Denied)
     assert denied.retry_after is not None
@@ -243,11 +242,11 @@ def test_who_draws_more_waits_at_least_as_long(wait: float, one: float, other: f
 def test_an_open_breaker_never_admits_before_its_time(wait: float, factor: float, draws: list[float]) -> None:
     """However often it opens in a row, nobody is admitted before the time that the refusal names, and then one is."""
     policy = Breaker(minimum_calls=1, wait=wait, wait_factor=factor, half_open_permits=1)
-    circuit, now = Circuit(policy, slow_after=None), 0.0
+    circuit, now = Circuit(policy), 0.0
     for random in draws:
         lease = circuit.admit(now)
         assert isinstance(lease, Lease)
-        circuit.settle(lease, BreakerOutcome.FAILURE, duration=0, now=now, random=random)
+        circuit.settle(lease, BreakerOutcome.FAILURE, slow=False, now=now, random=random)
         denied = circuit.admit(now)
         assert isinstance(denied, Denied)
         assert denied.retry_after is not None
