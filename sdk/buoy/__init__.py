@@ -31,14 +31,28 @@ from buoy.errors import (
     Undecodable,
 )
 from buoy.http.auth import Bearer
-from buoy.outcome import CallResult, Category, DuplicateSource, ErrorType, Origin, Outcome, Safety, WaitCause
+from buoy.outcome import (
+    BreakerState,
+    CallResult,
+    Category,
+    DuplicateSource,
+    ErrorType,
+    Origin,
+    Outcome,
+    Safety,
+    WaitCause,
+)
+from buoy.policies.breaker import Breaker
 from buoy.policies.budget import RetryBudget
+from buoy.policies.concurrency import Concurrency
 from buoy.policies.deadline import Timeout
+from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
 from buoy.provider.base import Provider
 from buoy.provider.declare import delete, get, patch, post, put
 from buoy.provider.function import FunctionOperation, current_call
 from buoy.provider.operation import BoundOperation, Operation
+from buoy.provider.snapshot import Snapshot
 from buoy.result import HttpResult, Meta, Quota, Result
 from buoy.telemetry.setup import Telemetry, setup
 from buoy.version import __version__
@@ -46,10 +60,13 @@ from buoy.version import __version__
 __all__ = [
     "Bearer",
     "BoundOperation",
+    "Breaker",
     "BreakerOpen",
+    "BreakerState",
     "BuoyError",
     "CallResult",
     "Category",
+    "Concurrency",
     "ConcurrencyLimited",
     "ConfigurationError",
     "DeadlineExceeded",
@@ -69,12 +86,14 @@ __all__ = [
     "OutcomeUnknown",
     "Provider",
     "Quota",
+    "RateLimit",
     "RateLimitedLocally",
     "Refused",
     "Result",
     "Retry",
     "RetryBudget",
     "Safety",
+    "Snapshot",
     "StateUnavailable",
     "Telemetry",
     "TimedOut",

@@ -19,6 +19,7 @@ OTHER = "_OTHER"
 SERIES_LIMIT = 1500
 PROVIDER_LIMIT = 20
 OPERATION_LIMIT = 200
+BREAKER_LIMIT = 40
 
 
 class Instrument(StrEnum):
@@ -91,6 +92,12 @@ def _values(kind: Iterable[StrEnum]) -> tuple[str, ...]:
 
 
 _REFUSALS = tuple(str(error) for error, facts in outcome.TABLE.items() if facts.category is None)
+# A fallback answers neither what the request itself is at fault for nor who left.
+_MASKED = tuple(
+    str(error)
+    for error, facts in outcome.TABLE.items()
+    if facts.result in {outcome.CallResult.FAILURE, outcome.CallResult.REFUSED}
+)
 
 DURATION_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 WAIT_BOUNDARIES = (0.001, *DURATION_BOUNDARIES)
@@ -108,8 +115,16 @@ CALL_RESULT = "buoy.call.result"
 RESULT_ORIGIN = "buoy.result.origin"
 TIME_ATTEMPTS = "buoy.time.attempts"
 TIME_BACKOFF = "buoy.time.backoff"
+TIME_RATE_LIMIT = "buoy.time.rate_limit"
+TIME_CONCURRENCY = "buoy.time.concurrency"
 STOP_REASON = "buoy.retry.stop_reason"
 DUPLICATE_SOURCE = "buoy.duplicate.source"
+FALLBACK_SOURCE = "buoy.fallback.source"
+MASKED = "buoy.error.masked"
+BREAKER_NAME = "buoy.breaker.name"
+BREAKER_STATE = "buoy.breaker.state"
+BREAKER_CAUSE = "buoy.breaker.cause"
+LIMIT_SOURCE = "buoy.rate_limiter.source"
 ATTEMPT_KIND = "buoy.attempt.kind"
 ATTEMPT_NUMBER = "buoy.attempt.number"
 ATTEMPT_DELAY = "buoy.attempt.delay"
@@ -159,8 +174,16 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute(name=RESULT_ORIGIN, values=_values(outcome.Origin), example="live"),
         Attribute(name=TIME_ATTEMPTS, type=_D, bound="seconds", example="0.42"),
         Attribute(name=TIME_BACKOFF, type=_D, bound="seconds", example="0.42"),
+        Attribute(name=TIME_RATE_LIMIT, type=_D, bound="seconds", example="0.42"),
+        Attribute(name=TIME_CONCURRENCY, type=_D, bound="seconds", example="0.42"),
         Attribute(name=STOP_REASON, values=_values(outcome.StopReason), example="max_attempts"),
         Attribute(name=DUPLICATE_SOURCE, values=_values(outcome.DuplicateSource), example="resend"),
+        Attribute(name=FALLBACK_SOURCE, values=_values(outcome.FallbackSource), example="static"),
+        Attribute(name=MASKED, values=_MASKED, example="rate_limited"),
+        Attribute(name=BREAKER_NAME, bound=f"declared, at most {BREAKER_LIMIT}", example="shopify.write"),
+        Attribute(name=BREAKER_STATE, values=_values(outcome.BreakerState), example="open"),
+        Attribute(name=BREAKER_CAUSE, values=_values(outcome.BreakerCause), example="slow_rate"),
+        Attribute(name=LIMIT_SOURCE, values=_values(outcome.LimitSource), example="server"),
         Attribute(name=ATTEMPT_KIND, values=_values(outcome.AttemptKind), example="retry"),
         Attribute(name=ATTEMPT_NUMBER, type=_I, bound="1 to 20", example="2"),
         Attribute(name=ATTEMPT_DELAY, type=_D, bound="seconds", example="0.42"),
@@ -172,7 +195,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute(name=ERROR_TYPE, values=_values(outcome.ErrorType), example="rate_limited"),
         Attribute(name=ERROR_CATEGORY, values=_values(outcome.Category), example="rate_limiting"),
         Attribute(name=REFUSAL_REASON, values=_REFUSALS, example="deadline_exceeded"),
-        Attribute(name=REFUSAL_ENFORCED, type=_B, bound="always true so far", example="true"),
+        Attribute(name=REFUSAL_ENFORCED, type=_B, bound="false: a breaker in metrics_only would have", example="true"),
         Attribute(name=ERROR_REASON, bound="a declared word, at most 64; spans, logs", example="refused"),
         Attribute(name=ERROR_OUTCOME, values=_values(outcome.Outcome), example="unknown"),
         Attribute(name=ERROR_PHASE, values=_values(outcome.Phase), example="connect"),
@@ -284,6 +307,114 @@ BUDGET_REMAINING = Metric(
     prometheus="buoy_client_retry_budget_remaining",
     answers="retries left; absent while no provider of the name is open",
 )
+REFUSALS = Metric(
+    name="buoy.client.refusals",
+    instrument=Instrument.COUNTER,
+    unit="{call}",
+    attributes=(PROVIDER, REFUSAL_REASON, REFUSAL_ENFORCED),
+    limit=240,
+    prometheus="buoy_client_refusals_total",
+    answers="what we did not send, a call or its retry; not enforced: a breaker in metrics_only would not have",
+)
+DUPLICATES = Metric(
+    name="buoy.client.duplicates",
+    instrument=Instrument.COUNTER,
+    unit="{call}",
+    attributes=(*_O, DUPLICATE_SOURCE),
+    limit=800,
+    prometheus="buoy_client_duplicates_total",
+    answers="repeats avoided (joined an identical call), or possible (resent by the transport)",
+)
+IN_DOUBT = Metric(
+    name="buoy.client.in_doubt",
+    instrument=Instrument.COUNTER,
+    unit="{call}",
+    attributes=_O,
+    limit=200,
+    prometheus="buoy_client_in_doubt_total",
+    answers="calls that may have had their effect, and must not be repeated blindly",
+)
+FALLBACKS = Metric(
+    name="buoy.client.fallbacks",
+    instrument=Instrument.COUNTER,
+    unit="{call}",
+    attributes=(*_O, FALLBACK_SOURCE),
+    limit=600,
+    prometheus="buoy_client_fallbacks_total",
+    answers="degraded results: the call is counted as the failure it was, and the caller got something else",
+)
+LIMITER_WAITING = Metric(
+    name="buoy.rate_limiter.waiting",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="{call}",
+    attributes=(PROVIDER,),
+    limit=20,
+    prometheus="buoy_rate_limiter_waiting",
+    answers="calls that wait for their turn",
+)
+QUOTA_REMAINING = Metric(
+    name="buoy.rate_limiter.quota.remaining",
+    instrument=Instrument.GAUGE,
+    unit="{request}",
+    attributes=(PROVIDER, LIMIT_SOURCE),
+    limit=40,
+    prometheus="buoy_rate_limiter_quota_remaining",
+    answers="headroom: requests left at once of our own tightest rate, and of the provider's as it said last",
+)
+QUOTA_LIMIT = Metric(
+    name="buoy.rate_limiter.quota.limit",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="{request}",
+    attributes=(PROVIDER, LIMIT_SOURCE),
+    limit=40,
+    prometheus="buoy_rate_limiter_quota_limit",
+    answers="what the remaining requests are part of: our burst, and the provider's limit; 0 where none is known",
+)
+BREAKER_STATUS = Metric(
+    name="buoy.breaker.status",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="1",
+    attributes=(PROVIDER, BREAKER_NAME, BREAKER_STATE),
+    limit=240,
+    prometheus="buoy_breaker_status",
+    answers="1 for the state that the breaker has, 0 for all others",
+)
+BREAKER_TRANSITIONS = Metric(
+    name="buoy.breaker.transitions",
+    instrument=Instrument.COUNTER,
+    unit="{transition}",
+    attributes=(PROVIDER, BREAKER_NAME, BREAKER_STATE, BREAKER_CAUSE),
+    limit=SERIES_LIMIT,
+    prometheus="buoy_breaker_transitions_total",
+    answers="flapping, and why; the state is the new one",
+)
+CONCURRENCY_USAGE = Metric(
+    name="buoy.concurrency.usage",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="{call}",
+    attributes=(PROVIDER,),
+    limit=20,
+    prometheus="buoy_concurrency_usage",
+    answers="permits taken",
+)
+CONCURRENCY_LIMIT = Metric(
+    name="buoy.concurrency.limit",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="{call}",
+    attributes=(PROVIDER,),
+    limit=20,
+    prometheus="buoy_concurrency_limit",
+    answers="permits there are",
+)
+CONCURRENCY_WAITING = Metric(
+    name="buoy.concurrency.waiting",
+    instrument=Instrument.UP_DOWN_COUNTER,
+    unit="{call}",
+    attributes=(PROVIDER,),
+    limit=20,
+    prometheus="buoy_concurrency_waiting",
+    answers="calls that wait for a permit",
+)
 OVERFLOWS = Metric(
     name="buoy.telemetry.attribute_overflows",
     instrument=Instrument.COUNTER,
@@ -313,12 +444,24 @@ METRICS: tuple[Metric, ...] = (
     RETRIES,
     ABANDONED,
     BUDGET_REMAINING,
+    REFUSALS,
+    DUPLICATES,
+    IN_DOUBT,
+    FALLBACKS,
+    LIMITER_WAITING,
+    QUOTA_REMAINING,
+    QUOTA_LIMIT,
+    BREAKER_STATUS,
+    BREAKER_TRANSITIONS,
+    CONCURRENCY_USAGE,
+    CONCURRENCY_LIMIT,
+    CONCURRENCY_WAITING,
     OVERFLOWS,
     SDK_INFO,
 )
 
 _FAILURE = (*_E, ERROR_REASON, ERROR_OUTCOME, ERROR_PHASE, ERROR_RETRYABLE)
-_ATTEMPT_START = (PROVIDER, OPERATION, ATTEMPT_KIND, ATTEMPT_NUMBER, ATTEMPT_DELAY, RETRY_REASON)
+_ATTEMPT_START = (PROVIDER, OPERATION, ATTEMPT_KIND, ATTEMPT_NUMBER, ATTEMPT_DELAY, RETRY_REASON, BREAKER_STATE)
 
 SPANS: tuple[Span, ...] = (
     Span(
@@ -334,8 +477,12 @@ SPANS: tuple[Span, ...] = (
             RESULT_ORIGIN,
             TIME_ATTEMPTS,
             TIME_BACKOFF,
+            TIME_RATE_LIMIT,
+            TIME_CONCURRENCY,
             STOP_REASON,
             DUPLICATE_SOURCE,
+            FALLBACK_SOURCE,
+            MASKED,
             *_FAILURE,
         ),
     ),
@@ -377,7 +524,10 @@ CALL_FAILED = Event(
 )
 CALL_IN_DOUBT = Event(name="buoy.call.in_doubt", level="ERROR", span="", fields=(ERROR_TYPE, ERROR_CATEGORY, SAFETY))
 CALL_REFUSED = Event(
-    name="buoy.call.refused", level="WARNING", span="call", fields=(REFUSAL_REASON, REFUSAL_ENFORCED, RETRY_AFTER)
+    name="buoy.call.refused",
+    level="WARNING",
+    span="call",
+    fields=(REFUSAL_REASON, REFUSAL_ENFORCED, BREAKER_NAME, RETRY_AFTER),
 )
 RETRY_SCHEDULED = Event(
     name="buoy.retry.scheduled",
@@ -387,6 +537,15 @@ RETRY_SCHEDULED = Event(
 )
 WAIT_ENDED = Event(name="buoy.wait.ended", level="-", span="call", fields=(WAIT_FOR, WAIT_DURATION))
 RESENT = Event(name="buoy.transport.resend", level="WARNING", span="attempt", fields=(METHOD, SAFETY))
+FALLBACK_USED = Event(name="buoy.fallback.used", level="WARNING", span="call", fields=(FALLBACK_SOURCE, MASKED))
+DUPLICATE_FOUND = Event(name="buoy.duplicate.found", level="INFO", span="call", fields=(DUPLICATE_SOURCE,))
+BREAKER_CHANGED = Event(
+    name="buoy.breaker.changed",
+    level="WARNING",
+    span="",
+    fields=(BREAKER_NAME, BREAKER_STATE, BREAKER_CAUSE, "previous", "generation", "failures", "calls"),
+)
+LIMITER_PAUSED = Event(name="buoy.rate_limiter.paused", level="WARNING", span="", fields=(RETRY_AFTER, LIMIT_SOURCE))
 OVERFLOW = Event(name="buoy.telemetry.overflow", level="WARNING, once", span="", fields=(INSTRUMENT,))
 
 EVENTS: tuple[Event, ...] = (
@@ -396,6 +555,10 @@ EVENTS: tuple[Event, ...] = (
     RETRY_SCHEDULED,
     WAIT_ENDED,
     RESENT,
+    FALLBACK_USED,
+    DUPLICATE_FOUND,
+    BREAKER_CHANGED,
+    LIMITER_PAUSED,
     OVERFLOW,
 )
 

@@ -1,13 +1,24 @@
-"""Records of rare facts, and the protocol of those who listen. Nothing here knows who that is.
+"""Records of rare facts, and the protocols of those who listen. Nothing here knows who that is.
 
 A recorder is told four things about every call: it and each of its sends began and ended. All else is an event: a
-frozen record that exists only when it happened. A recorder must not raise and must not wait.
+frozen record that exists only when it happened. A watcher is told what happened to the policies that calls share.
+Neither may raise or wait.
 """
 
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from buoy.outcome import DelaySource, Verdict, WaitCause
+from buoy.outcome import (
+    BreakerCause,
+    BreakerState,
+    DelaySource,
+    DuplicateSource,
+    ErrorType,
+    FallbackSource,
+    LimitSource,
+    Verdict,
+    WaitCause,
+)
 
 CallT = TypeVar("CallT", contravariant=True)
 SendT = TypeVar("SendT", contravariant=True)
@@ -39,7 +50,57 @@ class Resent:
     send: Any
 
 
-Event = RetryScheduled | WaitEnded | Resent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused:
+    """A policy of ours said no; not ``enforced``: it would have, and the call went on."""
+
+    reason: ErrorType
+    enforced: bool = True
+    breaker: str | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """The call waits for the answer to ``first``, which asked for the same and is on its way."""
+
+    first: Any
+    source: DuplicateSource = DuplicateSource.IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackUsed:
+    """The caller gets a value of its own instead of the failure ``masked``."""
+
+    source: FallbackSource
+    masked: Verdict
+
+
+Event = RetryScheduled | WaitEnded | Resent | CallRefused | Joined | FallbackUsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChanged:
+    """A breaker changed its state; ``failures`` and ``calls`` are those of the window of the state that it left."""
+
+    name: str
+    previous: BreakerState
+    state: BreakerState
+    cause: BreakerCause
+    generation: int
+    failures: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterPaused:
+    """Nobody sends for ``seconds``: the provider asked for it, or an operator."""
+
+    seconds: float
+    source: LimitSource
+
+
+StateEvent = BreakerChanged | LimiterPaused
 
 
 class Recorder(Protocol[CallT, SendT]):
@@ -77,4 +138,18 @@ class Silent:
         """Do nothing."""
 
     def happened(self, call: Any, event: Event) -> None:
+        """Do nothing."""
+
+
+class Watcher(Protocol):
+    """Whoever turns changes of what calls share into telemetry."""
+
+    def changed(self, event: StateEvent) -> None:
+        """Something happened to a policy of the provider."""
+
+
+class Blind:
+    """The null object: nobody watches."""
+
+    def changed(self, event: StateEvent) -> None:
         """Do nothing."""

@@ -6,6 +6,16 @@ from typing import Any
 
 from buoy.errors import ConfigurationError
 
+
+class Inherit:
+    """The default of an option that is the provider's unless given; ``None`` would switch it off."""
+
+    def __repr__(self) -> str:
+        return "<the provider's>"
+
+
+INHERIT = Inherit()
+
 NAME = re.compile(r"[a-z][a-z0-9_.]{0,47}")
 
 

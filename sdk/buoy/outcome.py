@@ -136,6 +136,7 @@ class StopReason(StrEnum):
     NOT_RETRYABLE = "not_retryable"
     NOT_IDEMPOTENT = "not_idempotent"
     RETRY_AFTER = "retry_after"
+    REFUSED = "refused"
 
 
 class DelaySource(StrEnum):
@@ -149,17 +150,35 @@ class WaitCause(StrEnum):
     """What a call of ours waits for before it sends."""
 
     BACKOFF = "backoff"
+    RATE_LIMIT = "rate_limit"
+    CONCURRENCY = "concurrency"
 
 
 class Origin(StrEnum):
     """Where a result came from."""
 
     LIVE = "live"
+    FALLBACK = "fallback"
+
+
+class FallbackSource(StrEnum):
+    """What stood in for an answer: a fixed value, or a function of the error."""
+
+    STATIC = "static"
+    FUNCTION = "function"
+
+
+class LimitSource(StrEnum):
+    """Whose limit it is: ours, or the provider's."""
+
+    LOCAL = "local"
+    SERVER = "server"
 
 
 class DuplicateSource(StrEnum):
     """What makes a call a duplicate, proven or possible."""
 
+    IN_FLIGHT = "in_flight"
     RESEND = "resend"
 
 

@@ -10,15 +10,20 @@ import pytest
 from opentelemetry.sdk.metrics.export import Gauge
 from opentelemetry.trace import SpanKind
 
-from buoy import contract
+from buoy import contract, outcome
 from buoy.contract import ATTRIBUTES, EVENTS, METRICS, SPANS, Attribute, Instrument, Metric, Span, Type
 from buoy.pipeline import run
 from buoy.telemetry import logs as log_module
-from tests.contract import scenarios
-from tests.contract.collected import Collected, Starts, kind_of
+from tests.contract import policies, scenarios
+from tests.contract.collected import Collected, Starts, kind_of, name_of
+from tests.support import virtual_time
 from tests.support.telemetry import logs, observe
 
 TYPES = {Type.STRING: str, Type.INT: int, Type.DOUBLE: float, Type.BOOL: bool}
+REFUSALS = [error for error, facts in outcome.TABLE.items() if facts.result is outcome.CallResult.REFUSED]
+# What each log says, if known: of a call, of a provider, or of the process.
+ABOUT_A_PROVIDER = {contract.BREAKER_CHANGED.name, contract.LIMITER_PAUSED.name}
+ABOUT_THE_PROCESS = {contract.OVERFLOW.name}
 SPAN_KINDS = {"INTERNAL": SpanKind.INTERNAL, "CLIENT": SpanKind.CLIENT}
 
 
@@ -33,9 +38,16 @@ def collected() -> Iterator[Collected]:
         starts = Starts()
         observed.traces.add_span_processor(starts)
         asyncio.run(scenarios.everything())
+        asyncio.run(policies.over_http())
+        virtual_time.run(policies.in_virtual_time())
         with pytest.MonkeyPatch.context() as full:
-            full.setattr(contract, "SERIES_LIMIT", 0)
-            found = asyncio.run(scenarios.full(lambda: Collected(observed, starts, seen.records)))
+            found = asyncio.run(
+                scenarios.full(
+                    look=observed.collected,
+                    fill=lambda: full.setattr(contract, "SERIES_LIMIT", 0),
+                    collect=lambda: Collected(observed, starts, seen.records),
+                )
+            )
         yield found
 
 
@@ -93,10 +105,10 @@ def test_a_metric_is_kept_as_the_contract_says(metric: Metric, collected: Collec
 def test_a_metric_has_the_attributes_of_the_contract(metric: Metric, collected: Collected) -> None:
     """Each set has all attributes but those of errors, these as they belong together, and each is used by some set."""
     _, sets = collected.metrics[metric.name]
-    errors = {contract.ERROR_TYPE, contract.ERROR_CATEGORY, contract.REFUSAL_REASON}
+    with_errors = contract.ERROR_TYPE in metric.attributes
+    errors = {contract.ERROR_TYPE, contract.ERROR_CATEGORY, contract.REFUSAL_REASON} if with_errors else set()
     always = set(metric.attributes) - errors
-    with_errors = errors & set(metric.attributes)
-    allowed = [always] if not with_errors or metric is not contract.ERRORS else []
+    allowed = [always] if metric is not contract.ERRORS else []
     if with_errors:
         allowed += [
             always | {contract.ERROR_TYPE, contract.ERROR_CATEGORY},
@@ -114,13 +126,15 @@ def test_the_sets_of_a_metric_stay_below_its_limit(metric: Metric) -> None:
     bounds = {
         contract.PROVIDER: contract.PROVIDER_LIMIT,
         contract.OPERATION: contract.OPERATION_LIMIT / contract.PROVIDER_LIMIT,  # pairs, shared by all providers
+        contract.BREAKER_NAME: contract.BREAKER_LIMIT / contract.PROVIDER_LIMIT,  # the same
         contract.INSTRUMENT: len(METRICS),
         contract.VERSION: 1,
-        contract.ERROR_CATEGORY: 1,  # a function of the error type
-        contract.REFUSAL_REASON: 1,  # the same
+        contract.REFUSAL_REASON: len(REFUSALS),
     }
-    sizes = [bounds.get(name) or len(ATTRIBUTES[name].values) for name in metric.attributes]
-    assert math.prod(sizes) <= metric.limit
+    if contract.ERROR_TYPE in metric.attributes:
+        bounds |= {contract.ERROR_CATEGORY: 1, contract.REFUSAL_REASON: 1}  # functions of the error type
+    sizes = [bounds.get(name) or _size(ATTRIBUTES[name]) for name in metric.attributes]
+    assert 0 < math.prod(sizes) <= metric.limit
     assert metric.limit < contract.SERIES_LIMIT
 
 
@@ -155,12 +169,14 @@ def test_span_events_are_the_events_of_the_contract(collected: Collected) -> Non
 
 
 def test_common_fields_are_on_logs(collected: Collected) -> None:
-    """Each common field of the contract is on some log, and provider and request id on every log of a call."""
-    names = [set(vars(record)) & set(contract.COMMON_FIELDS) for record in collected.records]
-    assert set(contract.COMMON_FIELDS) == set().union(*names)
-    about_calls = [name for name, record in zip(names, collected.records, strict=True) if not _is_overflow(record)]
-    expected = {contract.PROVIDER, contract.OPERATION, contract.REQUEST_ID, "trace_id", "span_id"}
-    assert [found for found in about_calls if not expected <= found] == []
+    """Each common field of the contract is on some log: all of the call on its own, the provider alone on its own."""
+    of_a_call = {contract.PROVIDER, contract.OPERATION, contract.REQUEST_ID, "trace_id", "span_id"}
+    found = set()
+    for record in collected.records:
+        names = set(vars(record)) & set(contract.COMMON_FIELDS)
+        found |= names
+        assert _expected(name_of(record), of_a_call) == names - {"suppressed"}, name_of(record)
+    assert set(contract.COMMON_FIELDS) == found
 
 
 def test_every_attribute_is_emitted_and_listed(collected: Collected) -> None:
@@ -201,5 +217,11 @@ def test_every_name_is_used_once() -> None:
         assert not row.values or row.example in row.values
 
 
-def _is_overflow(record: object) -> bool:
-    return contract.INSTRUMENT in vars(record)
+def _size(attribute: Attribute) -> int:
+    return 2 if attribute.type is Type.BOOL else len(attribute.values)
+
+
+def _expected(event: str, of_a_call: set[str]) -> set[str]:
+    if event in ABOUT_A_PROVIDER:
+        return {contract.PROVIDER}
+    return set() if event in ABOUT_THE_PROCESS else of_a_call

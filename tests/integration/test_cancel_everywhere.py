@@ -137,7 +137,7 @@ async def check_at_rest(shop: Shop, peer: Peer) -> None:
     assert connector is not None
     await until(lambda: not connector._acquired)
     await until(lambda: peer.connections == sum(len(waiting) for waiting in connector._conns.values()))
-    assert shop._in_flight == 0
+    assert shop._life.in_flight == 0
 
 
 @pytest.mark.parametrize("moment", Moment)
@@ -197,7 +197,7 @@ async def test_a_whole_life_cancelled_at_every_point(moment: Moment, observed: O
                 steps = CancelledAt(life(shop), number, moment)
                 await cancelled(steps)
                 assert repr(shop).endswith(" closed>")
-                assert (spans.spans, shop._in_flight) == (set(), 0)
+                assert (spans.spans, shop._life.in_flight) == (set(), 0)
                 assert await life(shop) == {}
                 reached = steps.reached
     gc.collect()  # a session that was left open would warn here, and a warning is an error

@@ -66,6 +66,16 @@ SITES = {
         {
             "GET /v2/products/7": (Answer({"id": "7", "name": "buoy", "price": 12.5}),),
             "POST /v2/products": (Answer({"id": "8", "name": "bell", "price": 3.0}, 201),),
+            "GET /v2/search": (
+                Answer([], headers=(("RateLimit-Policy", '"day";q=1000;w=86400'), ("RateLimit", '"day";r=999;t=3600'))),
+            ),
+        },
+    ),
+    "shop-down": Site(
+        "https://api.shop.example",
+        {
+            "GET /v2/products/7": (Answer({"title": "down for maintenance"}, 503),),
+            "POST /v2/products": (Answer({"title": "down for maintenance"}, 503),),
         },
     ),
 }

@@ -59,11 +59,24 @@ async def without_a_class() -> None:
 # 2. A provider that means it.
 
 
+def older(error: Exception) -> Product:
+    """Stand in for a failure."""
+    return Product(sku=str(error))
+
+
+async def ask_for(error: Exception) -> Product:
+    """Stand in for a failure, after asking elsewhere."""
+    return Product(sku=type(error).__name__)
+
+
 class Shop(buoy.Provider, base_url="https://api.shop.example/v2"):
     """A provider with policies and operations of each kind."""
 
-    retry = buoy.Retry(max_attempts=4)
+    retry = buoy.Retry(max_attempts=4, budget=buoy.RetryBudget(ratio=0.1))
     timeout = buoy.Timeout(total=30, attempt=10)
+    breaker = buoy.Breaker(failure_rate=0.5, window=30, minimum_calls=10)
+    limit = buoy.RateLimit(50, burst=100)
+    concurrency = buoy.Concurrency(20)
 
     product = buoy.get("/products/{id}", Product, name="products.get")
     products = buoy.get("/products", list[Product])
@@ -91,6 +104,46 @@ class BigShop(Shop, retry=None):
     order = buoy.get("/orders/{id}", Receipt)
 
 
+class Bare(buoy.Provider, base_url="https://api.shop.example"):
+    """All of them off."""
+
+    retry = None
+    timeout = None
+    breaker = None
+    limit = None
+    concurrency = None
+
+
+class Careful(
+    Shop,
+    breaker=buoy.Breaker(last=100, mode="metrics_only", name="careful"),
+    limit=(buoy.RateLimit(50), buoy.RateLimit(1000, per=60, max_wait=1)),
+    concurrency=buoy.Concurrency(5, max_wait=0),
+    propagate=False,
+    auth=buoy.Bearer("token"),
+):
+    """Other policies as class keywords, and operations with their own."""
+
+    write = buoy.post("/products", Product, breaker=buoy.Breaker(name="careful.write"), joined=False)
+    change = buoy.patch("/products/{id}", Product, breaker="careful.write", limit=buoy.RateLimit(5))
+    report = buoy.get("/report", list[Product], cost=20, limit=(buoy.RateLimit(20), buoy.RateLimit(100, per=60)))
+    quiet = buoy.get("/quiet", breaker=None, limit=None, concurrency=None, joined=True)
+    prices = buoy.get("/prices", dict[str, float], joined=True, fallback={"all": 0.0})
+    latest = buoy.get("/latest", Product, fallback=older)
+    asked = buoy.get("/asked", Product, fallback=ask_for)
+    none = buoy.get("/none", fallback=None, concurrency=buoy.Concurrency(1))
+
+
+class Off(Shop, retry=None, timeout=None, breaker=None, limit=None, concurrency=None):
+    """All that a parent has off: a class keyword, because the parent's attributes have narrower types by now."""
+
+
+class Shadow(buoy.Provider, base_url="https://api.shop.example"):
+    """A breaker that only looks on."""
+
+    breaker = buoy.Breaker(mode="disabled")
+
+
 async def declared() -> None:
     """Call declared operations."""
     async with Shop(
@@ -100,6 +153,9 @@ async def declared() -> None:
         headers={"X-Tenant": "a"},
         retry=None,
         timeout=buoy.Timeout(total=5),
+        breaker=buoy.Breaker(slow_after=2, slow_rate=None),
+        limit=(buoy.RateLimit(5), buoy.RateLimit(100, per=60)),
+        concurrency=None,
         propagate=False,
     ) as shop:
         assert_type(Shop.product, buoy.Operation[Product])
@@ -121,6 +177,14 @@ async def declared() -> None:
         print(made.value.sku, made.meta.attempts, made.meta.duplicate)
     async with Quick() as quick:
         assert_type(await quick.ping(), str)
+    async with Careful(breaker=None, limit=buoy.RateLimit(1), concurrency=buoy.Concurrency(1)) as careful:
+        assert_type(careful, Careful)
+        assert_type(await careful.write(json={}), Product)
+        assert_type(await careful.report(), list[Product])
+        assert_type(await careful.prices(), dict[str, float])
+        assert_type(await careful.latest.call(), buoy.HttpResult[Product])
+        assert_type(await careful.asked(), Product)
+        print(await careful.none(), await careful.quiet())
     async with BigShop() as big:
         assert_type(big, BigShop)
         assert_type(await big.order(id=1), Receipt)
@@ -131,6 +195,9 @@ async def handed_on(product: buoy.BoundOperation[Product], provider: buoy.Provid
     """Take an operation as an argument, and what there is on every provider."""
     assert_type(provider.retry, buoy.Retry | None)
     assert_type(provider.timeout, buoy.Timeout | None)
+    assert_type(provider.breaker, buoy.Breaker | None)
+    assert_type(provider.limit, buoy.RateLimit | tuple[buoy.RateLimit, ...] | None)
+    assert_type(provider.concurrency, buoy.Concurrency | None)
     assert_type(provider.label, str)
     return await product(id="7")
 
@@ -160,6 +227,27 @@ async def refund(number: int, reason: str | None = None) -> None:
     """Wrap a function that returns nothing."""
 
 
+@bank.operation(
+    "balance",
+    safety="safe",
+    joined=True,
+    fallback=0,
+    cost=2.5,
+    breaker=buoy.Breaker(name="bank.read"),
+    limit=buoy.RateLimit(10),
+    concurrency=buoy.Concurrency(2),
+)
+async def balance(account: str) -> int:
+    """Wrap a function with policies of its own."""
+    return len(account)
+
+
+@bank.operation("history", safety="safe", breaker="bank.read", fallback=lambda error: [str(error)], limit=None)
+async def history(account: str) -> list[str]:
+    """Wrap a function that shares a breaker."""
+    return [account]
+
+
 class Till:
     """Has a wrapped method."""
 
@@ -177,6 +265,9 @@ async def wrapped(till: Till) -> None:
         assert_type(await charge.call(100, idempotency_key="order-42"), buoy.Result[Receipt])
         assert_type((await charge.call(amount=100)).value, Receipt)
         assert_type(await refund.call(1, reason="late"), buoy.Result[None])
+        assert_type(await balance("a"), int)
+        assert_type(await balance.call("a"), buoy.Result[int])
+        assert_type(await history(account="a"), list[str])
         assert_type(await till.close_day(1, strict=True), list[Receipt])
         assert_type(await till.close_day.call(day=1), buoy.Result[list[Receipt]])
 
@@ -192,6 +283,32 @@ async def wrong_arguments(till: Till, shop: Shop) -> None:
     await shop.product(id={"a": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     buoy.get("/a", Product, retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     buoy.get("/a", retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    buoy.get("/a", breaker=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    buoy.get("/a", limit=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    buoy.get("/a", cost="1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    buoy.get("/a", joined="yes")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    buoy.RateLimit(50, 100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    buoy.Breaker(mode="off")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    buoy.Breaker(0.5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Shop(breaker="shop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Shop(limit=[buoy.RateLimit(5)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Shop(cost=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    bank.operation("a", cost=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shop.control.limiter.penalize("now")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shop.snapshot().attempts = 0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    shop.snapshot().calls[buoy.CallResult.SUCCESS] = 0  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+
+
+def wrong_classes() -> None:
+    """Say what a class does not take."""
+
+    class Number(buoy.Provider, retry=3):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        breaker = "shop"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+    class Unknown(buoy.Provider, retries=3):  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        limit = 5  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+    print(Number, Unknown)
 
 
 # 4. Result and meta.
@@ -212,6 +329,8 @@ def told(result: buoy.Result[Product]) -> None:
     assert_type(meta.duplicate_source, buoy.DuplicateSource | None)
     assert_type(meta.origin, buoy.Origin)
     assert_type(meta.waited, Mapping[buoy.WaitCause, float])
+    assert_type(meta.quota, buoy.Quota | None)
+    assert_type(meta.stored, bool | None)
     assert_type(meta.trace_id, str | None)
 
 
@@ -275,7 +394,48 @@ def families() -> list[type[buoy.BuoyError]]:
     return [*refused, *failed, buoy.KeyConflict, buoy.ConfigurationError]
 
 
-# 6. Telemetry.
+# 6. What lives: figures, an operator's hand, telemetry.
+
+
+def figures(provider: buoy.Provider) -> buoy.BreakerState | None:
+    """Read the present figures."""
+    shown = provider.snapshot()
+    assert_type(shown, buoy.Snapshot)
+    assert_type(shown.calls, Mapping[buoy.CallResult, int])
+    assert_type(shown.attempts + shown.sends + shown.active, int)
+    assert_type(shown.p95, float | None)
+    assert_type(shown.retries_left, int | None)
+    assert_type(shown.limiter.remaining, int | None)
+    assert_type(shown.limiter.paused_for, float)
+    assert_type({name: breaker.failure_rate for name, breaker in shown.breakers.items()}, dict[str, float | None])
+    assert_type(shown.as_dict(), dict[str, Any])
+    if shown.quota is not None:
+        assert_type(shown.quota.remaining, int | None)
+        assert_type(shown.quota.reset, float | None)
+    if shown.concurrency is not None:
+        assert_type(shown.concurrency.used + shown.concurrency.waiting + shown.concurrency.limit, int)
+    return None if shown.breaker is None else shown.breaker.state
+
+
+def operate(provider: buoy.Provider, now: float) -> float:
+    """Lay a hand on what lives."""
+    control = provider.control
+    assert_type(control.breaker.state, buoy.BreakerState)
+    assert_type(control.breaker.name, str)
+    for word in ("open", "closed", "half_open", "forced_open", "disabled", "metrics_only"):
+        control.breaker.force(word)
+    control.breaker.force(buoy.BreakerState.OPEN, for_s=600)
+    control.breaker.reset()
+    control.limiter.penalize(now + 30)
+    control.limiter.penalize(until=60)
+    assert_type(control.limiter.remaining, int | None)
+    assert_type(control.limiter.waiting, int)
+    assert_type(control.concurrency.used + control.concurrency.limit + control.concurrency.waiting, int)
+    own = control.operation("products.get")
+    own.breaker.force("open", for_s=1.5)
+    own.limiter.penalize(now)
+    assert_type(own.concurrency.used, int)
+    return own.limiter.paused_for
 
 
 def telemetry() -> bool:

@@ -36,6 +36,7 @@ LIGHT = {
     *("aiohttp", "aiohappyeyeballs", "aiosignal", "attr", "frozenlist", "idna", "multidict", "propcache", "yarl"),
     *("opentelemetry", "typing_extensions"),
     *("annotated_types", "pydantic", "pydantic_core", "typing_inspection"),
+    "http_sf",
     "structlog",
 }
 # A compiled package names its C runtime as a module of its own; so does the standard library its build.

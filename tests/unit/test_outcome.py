@@ -2,19 +2,34 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
+from enum import StrEnum
+from typing import Any
 
 import pytest
 
 from buoy.outcome import (
     TABLE,
+    AttemptKind,
+    BreakerCause,
     BreakerOutcome,
+    BreakerState,
     CallResult,
     Category,
+    DelaySource,
+    DuplicateSource,
+    ErrorLevel,
     ErrorType,
+    FallbackSource,
+    LimitSource,
+    Origin,
     Outcome,
     Phase,
     Safety,
+    StopReason,
+    Transport,
     Verdict,
+    WaitCause,
     result_of,
 )
 
@@ -112,6 +127,16 @@ def test_the_result_of_a_call() -> None:
         assert TABLE[error_type].result is result_of(verdict)
 
 
+def test_a_verdict_is_fixed_and_says_nothing_that_it_was_not_told() -> None:
+    """Without more, a failure is not retryable, has no reason and names no time; and nobody changes a verdict."""
+    verdict: Any = Verdict(ErrorType.TIMEOUT, Outcome.UNKNOWN, Phase.RECEIVE)
+    assert (verdict.retryable, verdict.reason, verdict.retry_after) == (False, None, None)
+    assert verdict.retryable is False
+    with pytest.raises(FrozenInstanceError):
+        verdict.retryable = True
+    assert not hasattr(verdict, "__dict__")
+
+
 @pytest.mark.parametrize(
     ("vocabulary", "values"),
     [
@@ -121,11 +146,30 @@ def test_the_result_of_a_call() -> None:
         ),
         (CallResult, "success failure refused caller_error cancelled"),
         (BreakerOutcome, "success failure neutral"),
+        (BreakerState, "closed open half_open forced_open disabled metrics_only"),
+        (
+            BreakerCause,
+            "failure_rate slow_rate retry_after wait_elapsed probe_succeeded probe_failed manual",
+        ),
         (Outcome, "not_sent rejected unknown applied"),
+        (Phase, "local connect send receive decode"),
         (Safety, "safe idempotent keyed unsafe"),
+        (AttemptKind, "first retry resend"),
+        (
+            StopReason,
+            "max_attempts deadline budget not_retryable not_idempotent retry_after refused",
+        ),
+        (DelaySource, "backoff retry_after"),
+        (WaitCause, "backoff rate_limit concurrency"),
+        (Origin, "live fallback"),
+        (FallbackSource, "static function"),
+        (LimitSource, "local server"),
+        (DuplicateSource, "in_flight resend"),
+        (Transport, "http function"),
+        (ErrorLevel, "attempt call"),
     ],
 )
-def test_closed_vocabularies(vocabulary: type[Category], values: str) -> None:
+def test_closed_vocabularies(vocabulary: type[StrEnum], values: str) -> None:
     """The values of each enum are those of the contract, and are plain strings wherever a string is expected."""
     assert values.split() == [str(value) for value in vocabulary]
     assert values.split() == list(vocabulary)

@@ -64,7 +64,7 @@ class Chronicle:
         self._inner.happened(call, event)
 
     def _wait(self, event: WaitEnded) -> Wait:
-        chosen = self._scheduled
+        chosen = self._scheduled if event.cause is WaitCause.BACKOFF else None
         return Wait(
             cause=event.cause,
             seconds=event.seconds,

@@ -22,6 +22,7 @@ STOPS = {
     StopReason.NOT_RETRYABLE: "this failure does not go away by trying again",
     StopReason.NOT_IDEMPOTENT: "sending it again could do it twice",
     StopReason.RETRY_AFTER: "the provider asks to wait longer than there is time (--timeout)",
+    StopReason.REFUSED: "the breaker or a limit of ours kept the next try back",
 }
 CHOSEN = {
     DelaySource.BACKOFF: "us",

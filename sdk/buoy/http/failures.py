@@ -1,12 +1,13 @@
 """From what went wrong to one of our errors, with the words for it: where, what, and nothing of a body or a URL."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from multidict import CIMultiDict
 
 from buoy.errors import Failed, HttpError, NetworkError, TimedOut, Undecodable
-from buoy.http import classify, headers
+from buoy.http import classify, headers, quota
 from buoy.http.body import MisfitError
 from buoy.outcome import TABLE, ErrorType, Outcome, Phase, Verdict
 from buoy.pipeline.call import Plan
@@ -17,7 +18,8 @@ _LATE = Verdict(ErrorType.TIMEOUT, Outcome.UNKNOWN, Phase.RECEIVE, retryable=Tru
 
 def answered(plan: Plan, status: int, answer: Mapping[str, str], problem: Mapping[str, Any] | None = None) -> HttpError:
     """Return the error for an answer with an error status; ``answer`` is its headers."""
-    verdict = classify.status(status, retry_after=headers.wait_asked(answer), should_retry=headers.should_retry(answer))
+    wait = _wait_asked(status, answer)
+    verdict = classify.status(status, retry_after=wait, should_retry=headers.should_retry(answer))
     text = f"HTTP {status}, {TABLE[verdict.error_type].sentence}"
     if verdict.retry_after is not None:
         text += f"; retry after {verdict.retry_after:g} s"
@@ -30,6 +32,15 @@ def answered(plan: Plan, status: int, answer: Mapping[str, str], problem: Mappin
         provider=plan.provider,
         operation=plan.operation,
     )
+
+
+def _wait_asked(status: int, answer: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait: Retry-After, or after throttling the time until there is quota again."""
+    asked = headers.wait_asked(answer)
+    if asked is not None or classify.STATUS.get(status) is not ErrorType.RATE_LIMITED:
+        return asked
+    said = quota.read(CIMultiDict(answer), now=time.time())
+    return None if said is None else said.pause
 
 
 def broken(plan: Plan, error: BaseException, verdict: Verdict) -> Failed:

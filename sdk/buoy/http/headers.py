@@ -92,6 +92,22 @@ def provider_request_id(headers: Mapping[str, str]) -> str | None:
     return None
 
 
+def key_field(key: object, *, quoted: bool) -> str | None:
+    """Return an idempotency key as the value of its header, ``None`` where it cannot be one.
+
+    Most providers take it raw (Stripe); ``quoted`` is the String of a structured field (RFC 9651 section 3.3.3), as
+    draft-ietf-httpapi-idempotency-key-header wants it, which has room for printable ASCII only.
+    """
+    if not isinstance(key, str) or not key or not _VALUE.fullmatch(key):
+        return None
+    if not quoted:
+        return key
+    if not key.isascii() or not key.isprintable():
+        return None
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def is_name(name: object) -> bool:
     """Tell whether this can be the name of a header (a token, RFC 9110 section 5.6.2)."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None

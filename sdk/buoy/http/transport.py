@@ -5,6 +5,7 @@ send, so that each has its own span and ``traceparent`` and nothing is hidden.
 """
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -16,8 +17,8 @@ from yarl import URL
 
 from buoy.errors import Failed
 from buoy.events import Resent
-from buoy.http import body, classify, failures, headers
-from buoy.outcome import AttemptKind, Outcome, Safety, Verdict
+from buoy.http import body, classify, failures, headers, quota
+from buoy.outcome import AttemptKind, DuplicateSource, Outcome, Safety, Verdict
 from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Send
 
 _LARGE = 2**20
@@ -41,6 +42,10 @@ class Request:
     def payload(self) -> bytes | BytesIO | None:
         """Return the body for one send: a large one as a file, which aiohttp writes in pieces."""
         return BytesIO(self.data) if self.data is not None and len(self.data) >= _LARGE else self.data
+
+    def identity(self) -> tuple[object, ...]:
+        """Return all of it in a form that is equal for identical requests, credentials included."""
+        return self.method, str(self.url), tuple(self.headers.items()), self.data
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url.origin()}>"
@@ -86,7 +91,8 @@ class _Sends:
         self._request = request
         self._open = send = self.call.begin_send(AttemptKind.RESEND if again else None)
         if again:
-            self._resent = self.call.resent = True
+            self._resent = True
+            self.call.duplicate = DuplicateSource.RESEND
             self.call.happened(Resent(method=request.method, send=send))
         if send.traceparent is not None:
             request.headers["traceparent"] = send.traceparent
@@ -98,6 +104,9 @@ class _Sends:
             self.close(self.judge(error))
             raise
         send.status = response.status
+        said = quota.read(response.headers, now=time.time())
+        if said is not None and said.quota is not None:
+            self.call.heed(said.quota, said.window)
         if send.span is not None or response.status >= 400:
             send.version = _version(response)
             send.provider_request_id = self.call.provider_request_id = headers.provider_request_id(response.headers)
@@ -130,6 +139,9 @@ class HttpTransport:
     def __init__(self, agent: str) -> None:
         self._timeout = aiohttp.ClientTimeout(total=None)
         self._session = aiohttp.ClientSession(
+            # No limit of the pool's own (aiohttp: 100): a queue in there would hold permits, and its waiting would be
+            # told as the provider's. Concurrency is the limit.
+            connector=aiohttp.TCPConnector(limit=0),
             request_class=_Observed,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": agent},

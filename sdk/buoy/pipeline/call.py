@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from random import getrandbits
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +16,11 @@ from buoy.errors import BuoyError
 from buoy.events import Event, Recorder
 from buoy.outcome import (
     AttemptKind,
+    BreakerState,
     DuplicateSource,
     ErrorType,
+    FallbackSource,
+    Origin,
     Outcome,
     Phase,
     Safety,
@@ -25,22 +29,30 @@ from buoy.outcome import (
     Verdict,
     WaitCause,
 )
+from buoy.pipeline.gates import BreakerGate, LimiterGate, PermitGate
+from buoy.pipeline.tally import Tally
 from buoy.policies import deadline
 from buoy.policies.budget import Budget
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
-from buoy.result import Meta
+from buoy.result import Meta, Quota
 
 CANCELLED = Verdict(ErrorType.CANCELLED, Outcome.UNKNOWN, Phase.LOCAL)
 UNKNOWN = Verdict(ErrorType.UNKNOWN, Outcome.UNKNOWN, Phase.LOCAL)
 NO_WAITS: Mapping[WaitCause, float] = MappingProxyType({})
+
+# Looking up a member of an enum is slow on Python 3.11.
+_LIVE = Origin.LIVE
 
 current: ContextVar["Call | None"] = ContextVar("buoy_current_call", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is the same for every call of one operation of one provider."""
+    """What is the same for every call of one operation of one provider: its names, policies and gates.
+
+    A try above ``slow_over`` seconds is slow to the breaker; ``cost`` is in units of the limiter.
+    """
 
     provider: str
     operation: str
@@ -49,8 +61,14 @@ class Plan:
     retry: Retry | None
     timeout: Timeout | None
     recorder: "Recorder[Call, Send]"
+    tally: Tally | None = None
     retry_on: tuple[type[Exception], ...] = ()
     budget: Budget | None = None
+    breaker: BreakerGate | None = None
+    slow_over: float = inf
+    limiter: LimiterGate | None = None
+    cost: float = 1
+    permits: PermitGate | None = None
 
 
 class Send:
@@ -85,8 +103,9 @@ class Send:
 class Call:
     """One logical request of a caller. Public inside a wrapped function: ``attempt`` and ``time_left``.
 
-    ``request`` is the transport's; ``span``, ``context`` and ``trace_id`` are the recorder's; ``url`` is the form that
-    may be shown.
+    ``masked`` is the failure that a ``fallback`` stands in for; ``shadowed``: a breaker in ``metrics_only`` would have
+    refused it. ``request`` is the transport's; ``span``, ``context`` and ``trace_id`` are the recorder's; ``url`` is
+    the form that may be shown.
     """
 
     __slots__ = (
@@ -94,21 +113,27 @@ class Call:
         "asked",
         "attempt",
         "attempts_time",
+        "breaker_state",
         "context",
         "deadline",
+        "duplicate",
         "ended",
         "exception",
         "failure",
+        "fallback",
         "in_doubt",
         "judged",
         "limit",
         "loop",
+        "masked",
+        "origin",
         "plan",
         "provider_request_id",
+        "quota",
         "request",
-        "resent",
         "retry",
         "sends",
+        "shadowed",
         "span",
         "started",
         "stop_reason",
@@ -143,7 +168,13 @@ class Call:
         self.retry: tuple[Verdict, float] | None = None
         self.failure: Verdict | None = None
         self.stop_reason: StopReason | None = None
-        self.resent = False
+        self.duplicate: DuplicateSource | None = None
+        self.origin = _LIVE
+        self.masked: Verdict | None = None
+        self.fallback: FallbackSource | None = None
+        self.quota: Quota | None = None
+        self.breaker_state: BreakerState | None = None
+        self.shadowed = False
         self.in_doubt = False
         self.judged = self.started
         self.unsettled = False
@@ -182,9 +213,9 @@ class Call:
         self.limit = deadline.attempt_limit(self.plan.timeout, left=left)
         return True
 
-    def end_try(self) -> None:
+    def end_try(self, now: float) -> None:
         """Account for the time of the try."""
-        self.attempts_time += self.loop.time() - self.try_started
+        self.attempts_time += now - self.try_started
 
     def begin_send(self, kind: AttemptKind | None = None) -> Send:
         """Start one request on the wire; without ``kind`` it is the try's own."""
@@ -211,6 +242,12 @@ class Call:
             self.waited = {}
         self.waited = {**self.waited, cause: self.waited.get(cause, 0.0) + seconds}
 
+    def heed(self, quota: Quota, window: float | None = None) -> None:
+        """Note what the provider says of its own limit, and slow down if need be."""
+        self.quota = quota
+        if self.plan.limiter is not None:
+            self.plan.limiter.heed(quota, window, self.loop.time())
+
     def end(self, failure: Verdict | None = None) -> None:
         """Note how the call ended, and when."""
         self.ended = self.loop.time()
@@ -225,9 +262,11 @@ class Call:
             attempts=self.attempt,
             sends=self.sends,
             duration=self.ended - self.started,
-            duplicate=self.resent,
-            duplicate_source=DuplicateSource.RESEND if self.resent else None,
+            duplicate=self.duplicate is not None,
+            duplicate_source=self.duplicate,
+            origin=self.origin,
             waited=dict(self.waited),
+            quota=self.quota,
             trace_id=f"{self.trace_id:032x}" if self.trace_id else None,
         )
 

@@ -1,63 +1,89 @@
-"""The order in which a call happens, in one function. What a policy decides, this floor carries out."""
+"""The order in which a call happens, in two functions. What a policy decides, this floor carries out.
+
+:func:`run` is the call as the caller sees it; :func:`tries` is the loop inside. What stands between them (joining, a
+fallback) is composed when the provider is built, and absent when unused.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from random import random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from buoy.errors import BuoyError, DeadlineExceeded, NetworkError, OutcomeUnknown, TimedOut
-from buoy.events import RetryScheduled, WaitEnded
-from buoy.outcome import Outcome, Safety, StopReason, WaitCause
-from buoy.pipeline.call import Call, verdict_of
+from buoy.events import CallRefused, RetryScheduled, WaitEnded
+from buoy.outcome import TABLE, Outcome, Safety, StopReason, Verdict, WaitCause
+from buoy.pipeline.admission import Admission, Refusal
+from buoy.pipeline.call import CANCELLED, Call, verdict_of
 from buoy.policies import retry
 
 T = TypeVar("T")
+# One try of a call. It raises what went wrong.
+Try = Callable[[Call], Awaitable[T]]
+# All of a call: its tries, or what stands around them.
+Work = Callable[[Call, Try[Any]], Coroutine[Any, Any, Any]]
 
 
-async def run(call: Call, send: Callable[[Call], Awaitable[T]]) -> T:
-    """Run ``call``: try, judge, wait, try again. ``send`` does one try and raises what went wrong.
-
-    Raises whatever the last try raised, with ``meta`` on ours; :class:`DeadlineExceeded` when there was no time to send
-    anything; :class:`OutcomeUnknown` when it may have happened and must not be repeated.
-    """
+async def tries(call: Call, send: Try[T]) -> T:
+    """Try, judge, wait, try again. Raises what the last try raised, or what refused the first one."""
+    admission = Admission()
     failure: Exception | None = None
+    delay: float | None = None
+    try:
+        while True:
+            refusal: Refusal | None = None
+            verdict: Verdict | None = CANCELLED
+            try:
+                if delay is not None:
+                    await _back_off(call, delay)
+                refusal = await admission.obtain(call)  # breaker, turn, permit, breaker again; the try begins
+                if refusal is None:
+                    answer = await send(call)
+                    verdict = None
+                    return answer
+            except Exception as error:
+                failure = error
+                verdict = verdict_of(error)
+            finally:
+                admission.settle(call, verdict)
+            if refusal is not None:
+                raise _turned_away(call, refusal, failure)
+            assert failure is not None  # noqa: S101  # nothing else leads here
+            decision = _judge(call, admission, failure)
+            if decision.stop is not None:
+                raise _stopped(call, decision.stop, failure)
+            delay = decision.delay
+    finally:
+        del failure  # an exception kept in a local of its own frame is a reference cycle
+
+
+async def run(call: Call, send: Try[T], work: Work = tries) -> T:
+    """Run ``call`` from its span's begin to its end. ``send`` does one try, ``work`` all of them.
+
+    Raises whatever the last try raised, with ``meta`` on ours; a :class:`Refused` when nothing was sent at all;
+    :class:`OutcomeUnknown` when it may have happened and must not be repeated.
+    """
     recorder = call.plan.recorder
     recorder.call_started(call)
     try:
-        if not call.begin_try():
-            call.stop_reason = StopReason.DEADLINE
-            raise _refused(call)
-        if call.plan.budget is not None:
-            call.plan.budget.deposit(call.started)
-        while True:
-            try:
-                try:
-                    answer = await send(call)
-                finally:
-                    call.end_try()
-            except Exception as error:
-                failure = error
-            else:
-                call.end()
-                return answer
-            decision = _judge(call, failure)
-            if decision.stop is not None:
-                raise _stopped(call, decision.stop, failure)
-            if not await _next_try(call, decision):
-                raise _stopped(call, StopReason.DEADLINE, failure)
+        answer: T = await work(call, send)
     except BaseException as error:
         call.end(verdict_of(error))
         call.exception = type(error).__name__
         if isinstance(error, BuoyError):
             error.meta = call.meta()
         raise
+    else:
+        call.end(call.masked)
+        return answer
     finally:
-        del failure  # an exception kept in a local of its own frame is a reference cycle
         recorder.call_ended(call)
+        if call.plan.tally is not None:
+            seconds = call.ended - call.started
+            call.plan.tally.add(call.failure, attempts=call.attempt, sends=call.sends, duration=seconds)
 
 
-def _judge(call: Call, error: Exception) -> retry.Decision:
+def _judge(call: Call, admission: Admission, error: Exception) -> retry.Decision:
     plan = call.plan
     verdict = verdict_of(error)
     if isinstance(error, plan.retry_on):
@@ -66,8 +92,10 @@ def _judge(call: Call, error: Exception) -> retry.Decision:
         plan.retry, verdict, attempt=call.attempt, safety=plan.safety, left=call.time_left, random=random()
     )
     call.judged = call.loop.time()
-    if decision.stop is None and plan.budget is not None and not plan.budget.withdraw(call.judged):
-        return retry.Decision(StopReason.BUDGET)
+    if decision.stop is None and plan.budget is not None:
+        if not plan.budget.withdraw(call.judged):
+            return retry.Decision(StopReason.BUDGET)
+        admission.paid = call.judged
     if decision.stop is None:
         call.retry = (verdict, decision.delay)
         call.unsettled |= plan.safety is not Safety.SAFE and verdict.outcome is Outcome.UNKNOWN
@@ -77,20 +105,34 @@ def _judge(call: Call, error: Exception) -> retry.Decision:
     return decision
 
 
-async def _next_try(call: Call, decision: retry.Decision) -> bool:
-    """Wait and begin the next try; ``False`` when the wait took all the time that was left."""
-    begun = False
+async def _back_off(call: Call, delay: float) -> None:
+    """Wait before a retry, from the moment it was decided on."""
     try:
-        await asyncio.sleep(decision.delay)
-        begun = call.begin_try()
+        await asyncio.sleep(delay)
     finally:
-        now = call.loop.time()
-        seconds = now - call.judged
+        seconds = call.loop.time() - call.judged
         call.add_wait(WaitCause.BACKOFF, seconds)
         call.happened(WaitEnded(cause=WaitCause.BACKOFF, seconds=seconds))
-        if not begun and call.plan.budget is not None:
-            call.plan.budget.give_back(now, taken=call.judged)  # paid for, and nothing will be sent
-    return begun
+
+
+def _turned_away(call: Call, refusal: Refusal, failure: Exception | None) -> Exception:
+    """Return what the caller sees of a try that was not sent: what went wrong before, or else the refusal."""
+    late = refusal.error is DeadlineExceeded
+    stop = StopReason.DEADLINE if late else StopReason.REFUSED
+    if failure is not None and late:
+        return _stopped(call, stop, failure)
+    verdict = replace(refusal.error.default, retry_after=refusal.retry_after)
+    call.happened(CallRefused(reason=verdict.error_type, breaker=refusal.breaker, retry_after=refusal.retry_after))
+    if failure is not None:
+        return _stopped(call, stop, failure)
+    call.stop_reason = stop
+    plan = call.plan
+    text = f"{plan.provider} {plan.operation}: {TABLE[verdict.error_type].sentence}"
+    if refusal.breaker is not None:
+        text += f" (breaker {refusal.breaker})"
+    if refusal.retry_after is not None:
+        text += f"; try again in {refusal.retry_after:.3g} s"
+    return refusal.error(f"{text}.", verdict=verdict, provider=plan.provider, operation=plan.operation)
 
 
 def _stopped(call: Call, reason: StopReason, error: Exception) -> Exception:
@@ -113,12 +155,3 @@ def _stopped(call: Call, reason: StopReason, error: Exception) -> Exception:
     )
     doubt.__cause__ = error
     return doubt
-
-
-def _refused(call: Call) -> DeadlineExceeded:
-    plan = call.plan
-    return DeadlineExceeded(
-        f"{plan.provider} {plan.operation}: not sent, no time was left before the deadline.",
-        provider=plan.provider,
-        operation=plan.operation,
-    )

@@ -1,10 +1,9 @@
-"""``Provider``: the remote party. It checks a declaration, opens in a loop, counts calls in and out, and closes."""
+"""``Provider``: the remote party. It checks what is declared, opens, is called, and closes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from enum import Enum
 from types import TracebackType
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, Unpack, overload
 
 from multidict import CIMultiDict
 
@@ -14,15 +13,24 @@ from buoy.errors import ConfigurationError
 from buoy.http.auth import Auth
 from buoy.http.transport import HttpTransport
 from buoy.http.url import Base, parse_base
-from buoy.outcome import Safety, Transport
+from buoy.options import INHERIT, Inherit
+from buoy.outcome import Safety
+from buoy.policies.breaker import Breaker
+from buoy.policies.concurrency import Concurrency
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
 from buoy.provider import declaration
 from buoy.provider.adhoc import Method, name_of
+from buoy.provider.control import Control
+from buoy.provider.declaration import ClassKeywords
 from buoy.provider.function import FunctionOperation
-from buoy.provider.operation import INHERIT, BoundOperation, Inherit, Operation, Spec, specify
+from buoy.provider.lifetime import Lifetime, State
+from buoy.provider.operation import BoundOperation, Operation, Spec, specify
+from buoy.provider.policies import Breakers, Limits, Policies, PolicyOptions, check_cost, chosen, rates
+from buoy.provider.snapshot import Snapshot, take
+from buoy.provider.wiring import Wiring
 from buoy.result import HttpResult
-from buoy.telemetry.names import HOST, HttpNames, OperationNames
+from buoy.telemetry.names import HOST
 from buoy.version import __version__
 
 P = ParamSpec("P")
@@ -32,27 +40,22 @@ T = TypeVar("T")
 _KEPT = 256
 
 
-class _State(Enum):
-    NEW = "has not been entered: use it inside 'async with'"
-    OPENING = "is being entered: use it inside 'async with'"
-    OPEN = "is open"
-    CLOSING = "is closing: the 'async with' block is being left"
-    CLOSED = "is closed: the 'async with' block was left"
-
-
 class Provider:
     """A remote party and what it does.
 
     Subclass it and declare operations, or make one with ``Provider("name", base_url=...)``; without a ``base_url`` it
     wraps coroutines of yours. Enter it with ``async with``: it then belongs to that event loop. Policies are class
-    attributes, class keywords or arguments, ``None`` switches one off. ``name`` defaults to the class name in
-    snake_case. ``auth`` signs every request; ``headers`` are added to each; ``propagate=False`` keeps ``traceparent``
-    from the provider. Raises :class:`ConfigurationError` for what cannot work.
+    attributes, class keywords or arguments, ``None`` switches one off; an operation may name its own. ``name`` defaults
+    to the class name in snake_case. ``auth`` signs every request; ``headers`` are added to each; ``propagate=False``
+    keeps ``traceparent`` from the provider. Raises :class:`ConfigurationError` for what cannot work.
     """
 
     label: str
     retry: Retry | None = Retry()
     timeout: Timeout | None = Timeout()
+    breaker: Breaker | None = Breaker()
+    limit: Limits | None = None
+    concurrency: Concurrency | None = None
     auth: Auth | None = None
     propagate: bool = True
 
@@ -66,14 +69,12 @@ class Provider:
     _base_url: ClassVar[str | None] = None
     _declared: ClassVar[Mapping[str, Operation[Any]]] = {}
 
-    def __init_subclass__(cls, *, base_url: str | None = None, name: str | None = None, **policies: Any) -> None:
+    def __init_subclass__(
+        cls, *, base_url: str | None = None, name: str | None = None, **policies: Unpack[ClassKeywords]
+    ) -> None:
         super().__init_subclass__()
         owner = cls.__name__
-        unknown = sorted(set(policies) - declaration.POLICIES)
-        if unknown:
-            allowed = ", ".join(["base_url", "name", *sorted(declaration.POLICIES)])
-            msg = f"{owner}: unknown class keyword {', '.join(unknown)}; allowed are {allowed}."
-            raise ConfigurationError(msg)
+        declaration.check_keywords(owner, policies)
         for option, value in policies.items():
             setattr(cls, option, value)
         cls._name = options.name(owner, "name", declaration.snake_case(owner) if name is None else name)
@@ -92,13 +93,17 @@ class Provider:
         headers: Mapping[str, str] | None = None,
         retry: Retry | Inherit | None = INHERIT,
         timeout: Timeout | Inherit | None = INHERIT,
+        breaker: Breaker | Inherit | None = INHERIT,
+        limit: Limits | Inherit | None = INHERIT,
+        concurrency: Concurrency | Inherit | None = INHERIT,
         propagate: bool | None = None,
     ) -> None:
         self.label = options.name(type(self).__name__, "name", name if name is not None else self._name)
-        if not isinstance(retry, Inherit):
-            self.retry = retry
-        if not isinstance(timeout, Inherit):
-            self.timeout = timeout
+        self.retry = chosen(retry, self.retry)
+        self.timeout = chosen(timeout, self.timeout)
+        self.breaker = chosen(breaker, self.breaker)
+        self.limit = chosen(limit, self.limit)
+        self.concurrency = chosen(concurrency, self.concurrency)
         if auth is not None:
             self.auth = auth
         if propagate is not None:
@@ -107,84 +112,102 @@ class Provider:
         address = base_url if base_url is not None else self._base_url
         self._base: Base | None = None if address is None else parse_base(self.label, address)
         self._headers = declaration.checked_headers(self.label, headers)
-        self._state = _State.NEW
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._life = Lifetime(self.label)
         self._transport: HttpTransport | None = None
-        self._budgets: runtime.Budgets | None = None
-        self._in_flight = 0
-        self._idle: asyncio.Future[None] | None = None
+        self._live: runtime.Live | None = None
+        self._wiring: Wiring | None = None
+        self._breakers = Breakers(self.label, self.breaker)
         self._functions: dict[str, FunctionOperation[Any, Any]] = {}
         self._adhoc: dict[tuple[str, str, Any], tuple[BoundOperation[Any], Spec]] = {}
         self._bound = {
             operation.name: self._bind(attribute, operation) for attribute, operation in self._declared.items()
         }
+        for operation, (_, spec) in self._bound.items():
+            self._breakers.add(operation, spec.policies.breaker)
+        for operation, (_, spec) in self._bound.items():
+            self._check(operation, spec.policies)  # after all were added: an operation may share that of a later one
         runtime.names().declare(self.label, self._declaration())
+        runtime.names().add_breaker(self.label, *self._breakers.policies)
 
     def __repr__(self) -> str:
         where = "" if self._base is None else f" {self._base.prefix}"
-        return f"<{type(self).__name__} {self.label}{where} {self._state.name.lower()}>"
+        return f"<{type(self).__name__} {self.label}{where} {self._life.state.name.lower()}>"
 
     # Opening and closing.
 
     async def __aenter__(self) -> Self:
         """Open in the running loop."""
-        if self._state not in {_State.NEW, _State.CLOSED}:
-            msg = f"provider {self.label!r} is entered already; it can be open in one place at a time."
-            raise RuntimeError(msg)
-        self._state = _State.OPENING
-        loop = self._loop = asyncio.get_running_loop()
-        self._budgets = runtime.Budgets(loop, self.label)
-        if self._base is not None:
-            self._transport = HttpTransport(f"buoy/{__version__}")
-        for name, (operation, spec) in self._bound.items():
-            self._wire(operation, name, spec)
-        for function in self._functions.values():
-            self._plan_function(loop, function)
-        self._adhoc.clear()
+        loop = self._life.begin()
         try:
+            wiring = self._wire(loop)
+            for name, (operation, spec) in self._bound.items():
+                wiring.connect(operation, name, spec)
+            for function in self._functions.values():
+                wiring.connect_function(function)
+            self._adhoc.clear()
             await runtime.announce()
         except BaseException:  # cancelled: nobody leaves what was not entered
             await self._close()
             raise
-        self._state = _State.OPEN
+        self._life.state = State.OPEN
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Take no more calls, let those in flight end (their deadlines bound that), and close the connections."""
-        self._state = _State.CLOSING
         try:
-            if self._in_flight:
-                self._idle = asyncio.get_running_loop().create_future()
-                await self._idle
+            await self._life.idle()
         finally:
             await self._close()
 
+    def _wire(self, loop: asyncio.AbstractEventLoop) -> Wiring:
+        """Begin with policies and connections in which nothing has happened yet."""
+        live = self._live = runtime.Live(
+            loop,
+            self.label,
+            breakers=self._breakers.policies,
+            rates=rates(self.limit),
+            concurrency=self.concurrency,
+        )
+        if self._base is not None:
+            self._transport = HttpTransport(f"buoy/{__version__}")
+        wiring = self._wiring = Wiring(
+            live=live,
+            base=self._base,
+            transport=self._transport,
+            propagate=self.propagate,
+            retry=self.retry,
+            timeout=self.timeout,
+            breakers=self._breakers,
+        )
+        return wiring
+
     async def _close(self) -> None:
-        self._state = _State.CLOSED
-        self._budgets = None
+        self._life.state = State.CLOSED
+        if self._live is not None:
+            self._live.close()
+            self._live = self._wiring = None
         runtime.flush()
         if self._transport is not None:
             await self._transport.close()
 
-    def enter_call(self) -> asyncio.AbstractEventLoop:
-        """Count a call in, or raise ``RuntimeError`` when the provider is not open in the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._state is not _State.OPEN:
-            msg = f"provider {self.label!r} {self._state.value}."
-            raise RuntimeError(msg)
-        if loop is not self._loop:
-            msg = f"provider {self.label!r} belongs to the event loop that entered it; enter one of your own here."
-            raise RuntimeError(msg)
-        self._in_flight += 1
-        return loop
+    # What the operator sees and does.
 
-    def leave_call(self) -> None:
-        """Count a call out."""
-        self._in_flight -= 1
-        if self._idle is not None and not self._in_flight and not self._idle.done():
-            self._idle.set_result(None)
+    @property
+    def control(self) -> Control:
+        """The policies as they live, and an operator's hand on them. Raises ``RuntimeError`` unless it is open here."""
+        self._life.check()
+        assert self._live is not None  # noqa: S101  # it is open
+        plans = {name: operation.plan for name, (operation, _) in self._bound.items()}
+        plans |= {name: function.plan for name, function in self._functions.items()}
+        return Control(self._live, self._breakers.shared, plans)
+
+    def snapshot(self) -> Snapshot:
+        """Return the present figures. Raises ``RuntimeError`` unless it is open in the running loop."""
+        self._life.check()
+        assert self._live is not None  # noqa: S101  # it is open
+        return take(self._live, self._breakers.shared, active=self._life.in_flight)
 
     # Calls over HTTP.
 
@@ -207,11 +230,11 @@ class Provider:
         self._need_base(f"{method} {template}")
         spec = specify(str(method).upper(), template, model)
         name = name_of(spec.method, template)
-        operation: BoundOperation[Any] = BoundOperation(self, spec, f"{self.label} {name}")
-        if self._state is not _State.OPEN or asyncio.get_running_loop() is not self._loop:
+        operation: BoundOperation[Any] = BoundOperation(self, self._life, spec, f"{self.label} {name}")
+        if self._wiring is None or not self._life.is_here():
             return operation  # calling it says what is wrong
         room = runtime.names().admit(self.label, name)
-        self._wire(operation, name if room else OTHER, spec)
+        self._wiring.connect(operation, name if room else OTHER, spec)
         if len(self._adhoc) < _KEPT:
             self._adhoc[key] = (operation, spec)
         return operation
@@ -236,15 +259,14 @@ class Provider:
         name: str,
         *,
         safety: Safety | str = Safety.UNSAFE,
-        retry: Retry | Inherit | None = INHERIT,
-        timeout: Timeout | Inherit | None = INHERIT,
         retry_on: tuple[type[Exception], ...] | type[Exception] = (),
+        **policies: Unpack[PolicyOptions],
     ) -> Callable[[Callable[P, Awaitable[T]]], FunctionOperation[P, T]]:
         """Wrap a coroutine function as an operation of this provider.
 
         ``safety`` says what repeating it does: ``safe``, ``idempotent``, ``keyed`` (it takes ``idempotency_key``) or
-        ``unsafe``. ``retry_on`` names exceptions to be retried that our table does not know. Raises
-        :class:`ConfigurationError`.
+        ``unsafe``. ``retry_on`` names exceptions to be retried that our table does not know. ``policies`` are those of
+        an operation (:class:`PolicyOptions`). Raises :class:`ConfigurationError`.
         """
         options.name(self.label, "operation", name)
 
@@ -253,22 +275,30 @@ class Provider:
                 msg = f"provider {self.label!r} has an operation {name!r} already."
                 raise ConfigurationError(msg)
             kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-            wrapped = FunctionOperation(
-                self, name, function, safety=safety, retry=retry, timeout=timeout, retry_on=kinds
-            )
-            runtime.names().add(self.label, name)
-            self._functions[name] = wrapped
-            if self._state in {_State.OPENING, _State.OPEN} and self._loop is not None:
-                self._plan_function(self._loop, wrapped)
+            wrapped = FunctionOperation(self, self._life, name, function, safety=safety, retry_on=kinds, **policies)
+            self._add(wrapped)
             return wrapped
 
         return wrap
 
-    # Wiring.
+    def _add(self, function: FunctionOperation[Any, Any]) -> None:
+        """Add a wrapped function, or nothing where it is refused."""
+        breaker = self._check(function.name, function.policies)
+        if breaker is not None:
+            runtime.names().add_breaker(self.label, breaker)
+        runtime.names().add(self.label, function.name)
+        self._breakers.add(function.name, function.policies.breaker)
+        self._functions[function.name] = function
+        if self._live is not None and self._wiring is not None:
+            if breaker is not None:
+                self._live.open_breaker(breaker, self._breakers.policies[breaker])
+            self._wiring.connect_function(function)
+
+    # What was declared.
 
     def _bind(self, attribute: str, operation: Operation[Any]) -> tuple[BoundOperation[Any], Spec]:
         self._need_base(operation.name)
-        bound: BoundOperation[Any] = BoundOperation(self, operation.spec, f"{self.label} {operation.name}")
+        bound: BoundOperation[Any] = BoundOperation(self, self._life, operation.spec, f"{self.label} {operation.name}")
         self.__dict__[attribute] = bound
         return bound, operation.spec
 
@@ -277,53 +307,10 @@ class Provider:
             msg = f"provider {self.label!r}: {what!r} needs a base_url, and none was given."
             raise ConfigurationError(msg)
 
-    def _wire(self, operation: BoundOperation[Any], name: str, spec: Spec) -> None:
-        base, loop, transport, budgets = self._base, self._loop, self._transport, self._budgets
-        assert base is not None  # noqa: S101  # checked when the operation was bound
-        assert loop is not None  # noqa: S101  # the provider is being entered, or is open
-        assert transport is not None  # noqa: S101  # the same
-        assert budgets is not None  # noqa: S101  # the same
-        template = f"/{OTHER}" if name == OTHER else spec.template.text
-        retry = self.retry if isinstance(spec.retry, Inherit) else spec.retry
-        operation.send = transport.send
-        operation.plan = runtime.plan(
-            loop,
-            OperationNames(
-                provider=self.label,
-                operation=name,
-                transport=Transport.HTTP,
-                safety=spec.safety,
-                http=HttpNames(
-                    method=spec.method,
-                    template=template,
-                    url=base.prefix + template,
-                    host=base.host,
-                    port=base.port,
-                ),
-                propagate=self.propagate,
-                folded=name == OTHER,
-            ),
-            retry=retry,
-            timeout=self.timeout if isinstance(spec.timeout, Inherit) else spec.timeout,
-            budget=budgets.of(retry),
-        )
-
-    def _plan_function(self, loop: asyncio.AbstractEventLoop, function: FunctionOperation[Any, Any]) -> None:
-        assert self._budgets is not None  # noqa: S101  # the provider is being entered, or is open
-        retry = self.retry if isinstance(function.retry, Inherit) else function.retry
-        function.plan = runtime.plan(
-            loop,
-            OperationNames(
-                provider=self.label,
-                operation=function.name,
-                transport=Transport.FUNCTION,
-                safety=function.safety,
-            ),
-            retry=retry,
-            timeout=self.timeout if isinstance(function.timeout, Inherit) else function.timeout,
-            retry_on=function.retry_on,
-            budget=self._budgets.of(retry),
-        )
+    def _check(self, operation: str, policies: Policies) -> str | None:
+        """Refuse an operation that could never be sent, or whose breaker there cannot be; return its breaker's name."""
+        check_cost(f"{self.label} {operation}", policies.cost, chosen(policies.limit, self.limit))
+        return self._breakers.name_of(operation, policies.breaker)
 
     def _declaration(self) -> dict[str, str]:
         operations = {name: f"{spec.method} {spec.template.text}" for name, (_, spec) in self._bound.items()}

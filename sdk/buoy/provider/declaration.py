@@ -2,18 +2,33 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from multidict import CIMultiDict
 
 from buoy import options
 from buoy.errors import ConfigurationError
 from buoy.http import headers as http_headers
+from buoy.http.auth import Auth
+from buoy.policies.breaker import Breaker
+from buoy.policies.concurrency import Concurrency
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
+from buoy.provider import policies
 from buoy.provider.operation import Operation
+from buoy.provider.policies import Limits
 
-POLICIES = frozenset({"retry", "timeout", "auth", "propagate"})
+
+class ClassKeywords(TypedDict, total=False):
+    """What may be said beside ``base_url`` and ``name`` where a class is made; the same as class attributes."""
+
+    retry: Retry | None
+    timeout: Timeout | None
+    breaker: Breaker | None
+    limit: Limits | None
+    concurrency: Concurrency | None
+    auth: Auth | None
+    propagate: bool
 
 
 def snake_case(name: str) -> str:
@@ -21,10 +36,19 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().strip("_")
 
 
+def check_keywords(owner: str, given: Mapping[str, object]) -> None:
+    """Refuse class keywords that there are not."""
+    known = ClassKeywords.__annotations__
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        allowed = ", ".join(["base_url", "name", *sorted(known)])
+        msg = f"{owner}: unknown class keyword {', '.join(unknown)}; allowed are {allowed}."
+        raise ConfigurationError(msg)
+
+
 def check_policies(owner: str, subject: Any) -> None:
     """Refuse what cannot be a policy, on a provider's class or on an instance."""
-    options.instance(owner, "retry", subject.retry, Retry)
-    options.instance(owner, "timeout", subject.timeout, Timeout)
+    policies.check_all(owner, subject)
     options.instance(owner, "propagate", subject.propagate, bool, optional=False)
     if subject.auth is not None and not callable(getattr(subject.auth, "headers", None)):
         # Not options.wrong: what was given may be the secret itself.

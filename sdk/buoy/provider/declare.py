@@ -1,23 +1,21 @@
 """``buoy.get``, ``post``, ``put``, ``patch`` and ``delete``: how an operation is declared on a provider's class."""
 
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from buoy.outcome import Safety
-from buoy.policies.deadline import Timeout
-from buoy.policies.retry import Retry
-from buoy.provider.operation import Inherit, Operation, specify
+from buoy.provider.operation import Operation, specify
+from buoy.provider.policies import PolicyOptions
 
 T = TypeVar("T")
 
 
-class Options(TypedDict, total=False):
+class Options(PolicyOptions, total=False):
     """What a declaration may say besides method, template and model; policies override the provider's."""
 
     name: str | None
     safety: Safety | str | None
     key_header: str | None
-    retry: Retry | Inherit | None
-    timeout: Timeout | Inherit | None
+    key_quoted: bool
 
 
 class Declare:
@@ -25,9 +23,9 @@ class Declare:
 
     ``template`` is a path like ``"/products/{id}"``; ``model`` anything pydantic's ``TypeAdapter`` takes, ``None`` for
     decoded JSON, text or bytes by content type. ``name`` defaults to the attribute's name. ``key_header`` says that the
-    provider honours idempotency keys, in which header; a call then carries one, and is safe to repeat. ``safety`` says
-    what repeating does where the method does not tell (a search by POST is ``"safe"``). Raises
-    :class:`ConfigurationError`.
+    provider honours idempotency keys, in which header; a call then carries one, and is safe to repeat; ``key_quoted``
+    sends it as a quoted string, as the draft of that header wants it. ``safety`` says what repeating does where the
+    method does not tell (a search by POST is ``"safe"``). Raises :class:`ConfigurationError`.
     """
 
     __slots__ = ("method",)

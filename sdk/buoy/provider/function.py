@@ -4,9 +4,9 @@ import asyncio
 import functools
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 from uuid import uuid4
 
 from buoy import options
@@ -14,10 +14,11 @@ from buoy.errors import BuoyError, ConfigurationError
 from buoy.http import classify, failures
 from buoy.outcome import Safety
 from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Plan, current
-from buoy.pipeline.run import run
-from buoy.policies.deadline import Timeout
-from buoy.policies.retry import Retry
-from buoy.provider.operation import INHERIT, Home, Inherit
+from buoy.pipeline.run import Work, run
+from buoy.provider import policies
+from buoy.provider.lifetime import Lifetime
+from buoy.provider.operation import Home
+from buoy.provider.policies import PolicyOptions
 from buoy.result import Result
 from buoy.telemetry.context import attached
 
@@ -34,30 +35,28 @@ class FunctionOperation(Generic[P, T]):
     def __init__(  # the options of a declaration, each a keyword
         self,
         home: Home,
+        life: Lifetime,
         name: str,
         function: Callable[P, Awaitable[T]],
         *,
         safety: Safety | str = Safety.UNSAFE,
-        retry: Retry | Inherit | None = INHERIT,
-        timeout: Timeout | Inherit | None = INHERIT,
         retry_on: tuple[type[Exception], ...] = (),
+        **given: Unpack[PolicyOptions],
     ) -> None:
         owner = f"{home.label} {name}"
         if not inspect.iscoroutinefunction(function):
             raise options.wrong(owner, "function", function, "a coroutine function (async def)")
         if safety not in set(Safety):
             raise options.wrong(owner, "safety", safety, f"one of {', '.join(Safety)}")
-        if not isinstance(retry, Inherit):
-            options.instance(owner, "retry", retry, Retry)
-        if not isinstance(timeout, Inherit):
-            options.instance(owner, "timeout", timeout, Timeout)
         self.name = name
         self.safety = Safety(safety)
-        self.retry = retry
-        self.timeout = timeout
+        self.policies = policies.own(owner, self.safety, **given)
         self.retry_on = _exceptions(owner, retry_on, self.safety)
-        self.plan: Plan | None = None
+        # Set when the provider is entered, which enter_call checks.
+        self.plan: Plan
+        self.work: Work
         self._home = home
+        self._life = life
         self._function = function
         self._makes_key = _takes_key(owner, function, self.safety)
         functools.update_wrapper(self, function)
@@ -85,15 +84,16 @@ class FunctionOperation(Generic[P, T]):
         return Result(value, call.meta())
 
     async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, T]:
-        loop = self._home.enter_call()
+        loop = self._life.enter_call()
         try:
             if self._makes_key and kwargs.get(_KEY) is None:
                 kwargs = {**kwargs, _KEY: str(uuid4())}
-            assert self.plan is not None  # noqa: S101  # set when the provider was entered, which enter_call checked
             call = Call(self.plan, loop, request=(args, kwargs))
-            return call, await run(call, self._attempt)
+            if self.policies.joined:
+                identity(call)  # a wrong argument is a mistake of the caller's, and nothing that a fallback may hide
+            return call, await run(call, self._attempt, self.work)
         finally:
-            self._home.leave_call()
+            self._life.leave_call()
 
     async def _attempt(self, call: Call) -> T:
         """Do one try: the function itself, with its span current and the live call at hand."""
@@ -137,6 +137,30 @@ class BoundFunction(Generic[P, T]):
     async def call(self, *args: P.args, **kwargs: P.kwargs) -> Result[T]:
         """Call the method and return its value with the story of the call."""
         return await self._operation.call(self._instance, *args, **kwargs)
+
+
+def identity(call: Call) -> Hashable:
+    """Return what a call of a function asks for: its arguments and their types, because 1, 1.0 and True are equal.
+
+    Raises ``TypeError`` for an argument that cannot be compared by its hash.
+    """
+    args, kwargs = call.request
+    values = (*args, *(value for _, value in sorted(kwargs.items())))
+    asked = (args, tuple(sorted(kwargs)), values, tuple(map(type, values)))
+    try:
+        hash(asked)
+    except TypeError:
+        plan = call.plan
+        msg = (
+            f"{plan.provider} {plan.operation}: joined=True needs arguments that can be hashed (str, int, tuple, ...)."
+        )
+        raise TypeError(msg) from None
+    return asked
+
+
+def standing_in(value: Any, _: Exception) -> Any:
+    """Return a fallback's value as what the function returned."""
+    return value
 
 
 def current_call() -> Call:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import isnan
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
 from uuid import uuid4
 
 from multidict import CIMultiDict
@@ -19,22 +19,14 @@ from buoy.http.transport import Answer, Request
 from buoy.http.url import Template, Value
 from buoy.outcome import Safety
 from buoy.pipeline.call import Call, Plan
-from buoy.pipeline.run import run
-from buoy.policies.deadline import Timeout
-from buoy.policies.retry import Retry
+from buoy.pipeline.run import Work, run
+from buoy.provider import policies
+from buoy.provider.lifetime import Lifetime
+from buoy.provider.policies import Policies, PolicyOptions
 from buoy.result import HttpResult
 
 T = TypeVar("T")
 
-
-class Inherit:
-    """The default of an option that is the provider's unless given; ``None`` would switch it off."""
-
-    def __repr__(self) -> str:
-        return "<the provider's>"
-
-
-INHERIT = Inherit()
 
 SAFETY = {
     "GET": Safety.SAFE,
@@ -58,8 +50,8 @@ class Spec:
     decoder: Decoder[Any]
     safety: Safety
     key_header: str | None
-    retry: Retry | Inherit | None
-    timeout: Timeout | Inherit | None
+    key_quoted: bool
+    policies: Policies
 
 
 def specify(
@@ -70,8 +62,8 @@ def specify(
     name: str | None = None,
     safety: Safety | str | None = None,
     key_header: str | None = None,
-    retry: Retry | Inherit | None = INHERIT,
-    timeout: Timeout | Inherit | None = INHERIT,
+    key_quoted: bool = False,
+    **given: Unpack[PolicyOptions],
 ) -> Spec:
     """Check a declaration and return it. Raises :class:`ConfigurationError`."""
     owner = f"{method} {template}"
@@ -81,20 +73,18 @@ def specify(
         options.name(owner, "name", name)
     if key_header is not None and http_headers.objection(key_header, "") is not None:
         raise options.wrong(owner, "key_header", key_header, "the name of a header, like 'Idempotency-Key'")
-    if not isinstance(retry, Inherit):
-        options.instance(owner, "retry", retry, Retry)
-    if not isinstance(timeout, Inherit):
-        options.instance(owner, "timeout", timeout, Timeout)
+    options.instance(owner, "key_quoted", key_quoted, bool, optional=False)
+    told = _safety(owner, method, safety, keyed=key_header is not None)
     return Spec(
         method=method,
         template=Template(owner, template),
         name=name,
         model=model,
         decoder=Decoder(owner, model),
-        safety=_safety(owner, method, safety, keyed=key_header is not None),
+        safety=told,
         key_header=key_header,
-        retry=retry,
-        timeout=timeout,
+        key_quoted=key_quoted,
+        policies=policies.own(owner, told, **given),
     )
 
 
@@ -116,12 +106,6 @@ class Home(Protocol):
 
     label: str
 
-    def enter_call(self) -> asyncio.AbstractEventLoop:
-        """Count a call in, or raise ``RuntimeError`` when the provider is not open in the running loop."""
-
-    def leave_call(self) -> None:
-        """Count it out."""
-
     def base_headers(self) -> CIMultiDict[str]:
         """Return the headers of every request, credentials included; to be copied, not changed."""
 
@@ -132,15 +116,17 @@ class Home(Protocol):
 class BoundOperation(Generic[T]):
     """One operation of one provider. ``await op(...)`` gives the value, ``await op.call(...)`` the whole result."""
 
-    __slots__ = ("_home", "_owner", "_spec", "plan", "send")
+    __slots__ = ("_home", "_life", "_owner", "_spec", "plan", "send", "work")
 
-    def __init__(self, home: Home, spec: Spec, owner: str) -> None:
+    def __init__(self, home: Home, life: Lifetime, spec: Spec, owner: str) -> None:
         self._home = home
         self._spec = spec
         self._owner = owner
-        # Both are set when the provider is entered, which enter_call checks.
+        self._life = life
+        # These are set when the provider is entered, which enter_call checks.
         self.plan: Plan
         self.send: Callable[[Call], Awaitable[Answer]]
+        self.work: Work
 
     def __repr__(self) -> str:
         return f"<operation {self._owner}: {self._spec.method} {self._spec.template.text}>"
@@ -162,13 +148,13 @@ class BoundOperation(Generic[T]):
         ``data`` is the body, ``deadline`` is in seconds from now, at most the total. Raises ``TypeError`` or
         ``ValueError`` for arguments that cannot work, before anything is sent; else a :class:`BuoyError`.
         """
-        loop = self._home.enter_call()
+        loop = self._life.enter_call()
         try:
             call = self._prepare(loop, json, data, headers, params, idempotency_key, deadline, fields)
-            value: T = (await run(call, self.send)).value
+            value: T = (await run(call, self.send, self.work)).value
             return value
         finally:
-            self._home.leave_call()
+            self._life.leave_call()
 
     async def call(
         self,
@@ -182,13 +168,13 @@ class BoundOperation(Generic[T]):
         **fields: Value,
     ) -> HttpResult[T]:
         """Call it and return the value with the story of the call; arguments and errors as for a plain call."""
-        loop = self._home.enter_call()
+        loop = self._life.enter_call()
         try:
             call = self._prepare(loop, json, data, headers, params, idempotency_key, deadline, fields)
-            answer = await run(call, self.send)
+            answer = await run(call, self.send, self.work)
             return HttpResult(answer.value, call.meta(), answer.status, answer.headers)
         finally:
-            self._home.leave_call()
+            self._life.leave_call()
 
     def _prepare(  # noqa: PLR0917  # on the way of every call: positions cost half of what names do
         self,
@@ -249,10 +235,17 @@ class BoundOperation(Generic[T]):
                 msg = f"{self._owner}: idempotency_key= needs key_header= in the declaration of the operation."
                 raise TypeError(msg)
             return
-        if key is not None and (not isinstance(key, str) or not key or http_headers.objection(header, key)):
-            msg = f"{self._owner}: idempotency_key= must be a non-empty str without line breaks."
+        field = http_headers.key_field(str(uuid4()) if key is None else key, quoted=self._spec.key_quoted)
+        if field is None:
+            kind = "printable ASCII" if self._spec.key_quoted else "a str without line breaks"
+            msg = f"{self._owner}: idempotency_key= must be {kind}, and not empty."
             raise ValueError(msg)
-        sent[header] = str(uuid4()) if key is None else key
+        sent[header] = field
+
+
+def standing_in(value: Any, error: Exception) -> Answer:
+    """Return a fallback's value as an answer, with status and headers of the one it stands in for, or 0 and none."""
+    return Answer(value, getattr(error, "status", 0), getattr(error, "headers", {}))
 
 
 def _add_headers(owner: str, sent: CIMultiDict[str], headers: Mapping[str, str]) -> None:

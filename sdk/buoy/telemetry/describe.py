@@ -4,15 +4,13 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from buoy import contract
-from buoy.events import RetryScheduled
+from buoy.events import BreakerChanged, CallRefused, FallbackUsed, LimiterPaused, RetryScheduled
 from buoy.outcome import (
     TABLE,
     AttemptKind,
     CallResult,
     Category,
-    DuplicateSource,
     ErrorType,
-    Origin,
     Verdict,
     WaitCause,
 )
@@ -22,7 +20,11 @@ from buoy.telemetry.names import OperationNames
 
 Values = dict[str, AttributeValue]
 
-_LIVE = str(Origin.LIVE)
+_TIMES = {
+    WaitCause.BACKOFF: contract.TIME_BACKOFF,
+    WaitCause.RATE_LIMIT: contract.TIME_RATE_LIMIT,
+    WaitCause.CONCURRENCY: contract.TIME_CONCURRENCY,
+}
 
 ERRORS: dict[ErrorType, Attributes] = {
     error: {
@@ -63,17 +65,21 @@ def call_end(call: Call) -> Values:
         contract.REQUEST_ID: call.request_id,
         contract.CALL_ATTEMPTS: call.attempt,
         contract.CALL_SENDS: call.sends,
-        contract.RESULT_ORIGIN: _LIVE,
+        contract.RESULT_ORIGIN: str(call.origin),
     }
     if call.attempts_time > 0:
         end[contract.TIME_ATTEMPTS] = call.attempts_time
-    if call.waited:
-        end[contract.TIME_BACKOFF] = call.waited[WaitCause.BACKOFF]
+    for cause, seconds in call.waited.items():
+        if seconds > 0:
+            end[_TIMES[cause]] = seconds
     if call.stop_reason is not None:
         end[contract.STOP_REASON] = str(call.stop_reason)
-    if call.resent:
-        end[contract.DUPLICATE_SOURCE] = str(DuplicateSource.RESEND)
-    if call.failure is not None:
+    if call.duplicate is not None:
+        end[contract.DUPLICATE_SOURCE] = str(call.duplicate)
+    if call.masked is not None:
+        end[contract.FALLBACK_SOURCE] = str(call.fallback)
+        end[contract.MASKED] = str(call.masked.error_type)
+    elif call.failure is not None:
         end |= failed(call.failure)
     return end
 
@@ -116,12 +122,42 @@ def scheduled(event: RetryScheduled) -> Values:
     }
 
 
-def refused(failure: Verdict) -> Values:
-    """Return why nothing was sent."""
-    fields: Values = {contract.REFUSAL_REASON: str(failure.error_type), contract.REFUSAL_ENFORCED: True}
-    if failure.retry_after is not None:
-        fields[contract.RETRY_AFTER] = failure.retry_after
+def refused(event: CallRefused) -> Values:
+    """Return why nothing was sent, or would not have been."""
+    fields: Values = {**refusal(event.reason, event.enforced)}
+    if event.breaker is not None:
+        fields[contract.BREAKER_NAME] = event.breaker
+    if event.retry_after is not None:
+        fields[contract.RETRY_AFTER] = event.retry_after
     return fields
+
+
+def refusal(reason: ErrorType, enforced: bool) -> Attributes:  # noqa: FBT001  # a pair of labels
+    """Return the labels of a refusal."""
+    return {contract.REFUSAL_REASON: str(reason), contract.REFUSAL_ENFORCED: enforced}
+
+
+def fallen_back(event: FallbackUsed) -> Values:
+    """Return what stood in for which failure."""
+    return {contract.FALLBACK_SOURCE: str(event.source), contract.MASKED: str(event.masked.error_type)}
+
+
+def changed(event: BreakerChanged) -> Values:
+    """Return how a breaker changed, and why."""
+    return {
+        contract.BREAKER_NAME: event.name,
+        contract.BREAKER_STATE: str(event.state),
+        contract.BREAKER_CAUSE: str(event.cause),
+        "previous": str(event.previous),
+        "generation": event.generation,
+        "failures": event.failures,
+        "calls": event.calls,
+    }
+
+
+def paused(event: LimiterPaused) -> Values:
+    """Return how long nobody sends, and who said so."""
+    return {contract.RETRY_AFTER: event.seconds, contract.LIMIT_SOURCE: str(event.source)}
 
 
 def error_of(error: ErrorType | None) -> Attributes:

@@ -7,7 +7,7 @@ process, since the API silently drops a second one of the same name.
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 from weakref import WeakSet
@@ -18,8 +18,8 @@ from buoy import contract
 from buoy.contract import Instrument, Metric
 from buoy.version import __version__
 
-Attributes = dict[str, str]
-Key = tuple[tuple[str, str], ...]
+Attributes = Mapping[str, str | bool]
+Key = tuple[tuple[str, str | bool], ...]
 
 
 class Slot:
@@ -173,7 +173,13 @@ class Registry:
         with self._lock:
             self._sources.add(source)
 
-    def _gauge(self, metric: Metric) -> dict[Key, int]:
+    def forget(self, source: Source) -> None:
+        """Ask ``source`` no more."""
+        with self._lock:
+            self._sources.discard(source)
+
+    def _ask(self, metric: Metric) -> dict[Key, int]:
+        """Return what the sources say; several that speak of the same are summed."""
         with self._lock:
             sources = list(self._sources)
         sums: dict[Key, int] = {}
@@ -187,10 +193,24 @@ class Registry:
     def _observe(self, metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
         if metric is contract.SDK_INFO:
             return [Observation(1, {contract.VERSION: __version__})]
-        values = self._gauge(metric) if metric.instrument is Instrument.GAUGE else self.read(metric)
+        values = {} if metric.instrument is Instrument.GAUGE else self.read(metric)
+        for key, value in self._ask(metric).items():
+            values[key] = values.get(key, 0) + value
+        if metric.instrument is Instrument.UP_DOWN_COUNTER:
+            with self._lock:
+                known = dict.fromkeys(self._sets[metric.name], 0)
+            values = known | values  # who is gone says 0: a back end would go on showing the last value
         return [Observation(value, dict(key)) for key, value in values.items()]
 
 
-# Folding keeps the provider and the error: they are bounded by themselves, and on-call needs them.
-_KEPT = frozenset({contract.PROVIDER, contract.ERROR_TYPE, contract.ERROR_CATEGORY, contract.REFUSAL_REASON})
+# Folding keeps the provider and the error, which on-call needs, and what is only true or false: bounded by themselves.
+_KEPT = frozenset(
+    {
+        contract.PROVIDER,
+        contract.ERROR_TYPE,
+        contract.ERROR_CATEGORY,
+        contract.REFUSAL_REASON,
+        contract.REFUSAL_ENFORCED,
+    }
+)
 _GAUGES = frozenset(m.name for m in contract.METRICS if m.instrument is Instrument.UP_DOWN_COUNTER)

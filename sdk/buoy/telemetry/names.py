@@ -1,4 +1,4 @@
-"""The declared names of the process: providers and their operations, registered before use, within their limits."""
+"""The declared names of the process: providers, operations, breakers, registered before use, within their limits."""
 
 import threading
 from collections.abc import Mapping
@@ -42,6 +42,7 @@ class Names:
         self._lock = threading.Lock()
         self._providers: dict[str, Mapping[str, str]] = {}
         self._pairs: set[tuple[str, str]] = set()
+        self._breakers: set[tuple[str, str]] = set()
 
     def declare(self, provider: str, declaration: Mapping[str, str]) -> None:
         """Register a provider: its operations with their templates, and its host.
@@ -83,6 +84,20 @@ class Names:
                 return False
             self._pairs.add((provider, operation))
             return True
+
+    def add_breaker(self, provider: str, *breakers: str) -> None:
+        """Register breakers of a provider, all of them or none."""
+        with self._lock:
+            known = set(self._breakers)
+            for breaker in breakers:
+                known.add((provider, breaker))
+                if len(known) > contract.BREAKER_LIMIT:
+                    msg = (
+                        f"provider {provider!r}, breaker {breaker!r}: at most {contract.BREAKER_LIMIT} breakers can be "
+                        "declared in a process, all providers together; let operations share one by name=."
+                    )
+                    raise ConfigurationError(msg)
+            self._breakers = known
 
     @staticmethod
     def _check_pairs(provider: str, count: int) -> None:

@@ -19,13 +19,15 @@ from opentelemetry.trace import (
 )
 
 from buoy import contract
-from buoy.events import Event, Resent, RetryScheduled, WaitEnded
+from buoy.events import CallRefused, Event, FallbackUsed, Joined, Resent, RetryScheduled, WaitEnded
 from buoy.outcome import (
     TABLE,
     AttemptKind,
     CallResult,
+    DuplicateSource,
     ErrorLevel,
     ErrorType,
+    FallbackSource,
     StopReason,
     Verdict,
     WaitCause,
@@ -84,6 +86,15 @@ class OperationRecorder:
             reason: shard.slot(contract.ABANDONED, {**self._provider, contract.STOP_REASON: str(reason)})
             for reason in StopReason
         }
+        self._refused = {
+            (reason, enforced): shard.slot(contract.REFUSALS, {**self._provider, **describe.refusal(reason, enforced)})
+            for reason, facts in TABLE.items()
+            for enforced in (True, False)
+            if facts.result is CallResult.REFUSED
+        }
+        self._in_doubt = shard.slot(contract.IN_DOUBT, self._operation, folded=folded)
+        self._duplicates: dict[DuplicateSource, Slot] = {}
+        self._fallbacks: dict[FallbackSource, Slot] = {}
         self._waits: dict[WaitCause, Timer] = {}
         self._calls: dict[ErrorType | None, Timer] = {}
         self._sends: dict[tuple[AttemptKind, ErrorType | None], Timer] = {}
@@ -104,7 +115,9 @@ class OperationRecorder:
     def call_ended(self, call: Call) -> None:
         """Count the call, end its span, and log what went wrong."""
         failure = call.failure
-        error = None if failure is None else failure.error_type
+        # What a fallback answered is counted as the failure it was, and shown as the answer it got.
+        shown = failure if call.masked is None else None
+        error = None if shown is None else shown.error_type
         self._active.add(-1)
         self._results[result_of(failure)].add()
         timer = self._calls.get(error) or self._call_timer(error)
@@ -113,15 +126,20 @@ class OperationRecorder:
             self._count_error(failure, ErrorLevel.CALL)
             if call.stop_reason is not None:
                 self._abandoned[call.stop_reason].add()
+            if call.in_doubt:
+                self._in_doubt.add()
+        if call.duplicate is not None:
+            self._count_duplicate(call.duplicate)
         span: Span = call.span
         if call.context is not None:
-            if failure is not None and describe.is_refusal(failure):
-                span.add_event(contract.CALL_REFUSED.name, describe.refused(failure))
             span.set_attributes(describe.call_end(call))
-            _fail(span, failure)
+            _fail(span, shown)
         span.end()
-        if failure is not None:
-            self._log_failure(call, failure)
+        if shown is not None:
+            self._log_failure(call, shown)
+        if failure is not None and call.in_doubt:
+            doubt: Values = {**describe.ERRORS[failure.error_type], contract.SAFETY: str(self._names.safety)}
+            self._emit(logging.ERROR, contract.CALL_IN_DOUBT, call, failure.error_type, doubt)
 
     def send_started(self, call: Call, send: Send) -> None:
         """Open the span of one request, and tell the provider of it."""
@@ -173,6 +191,21 @@ class OperationRecorder:
                 fields = {contract.METHOD: event.method, contract.SAFETY: str(self._names.safety)}
                 self._add_event(event.send.span, contract.RESENT, fields)
                 self._emit(logging.WARNING, contract.RESENT, call, None, fields)
+            case CallRefused():
+                self._refused[event.reason, event.enforced].add()
+                fields = describe.refused(event)
+                self._add_event(call.span, contract.CALL_REFUSED, fields)
+                self._emit(logging.WARNING, contract.CALL_REFUSED, call, event.reason, fields)
+            case Joined():
+                fields = {contract.DUPLICATE_SOURCE: str(event.source)}
+                call.span.add_link(event.first.span.get_span_context())
+                self._add_event(call.span, contract.DUPLICATE_FOUND, fields)
+                self._emit(logging.INFO, contract.DUPLICATE_FOUND, call, None, fields)
+            case FallbackUsed():
+                self._count_fallback(event.source)
+                fields = describe.fallen_back(event)
+                self._add_event(call.span, contract.FALLBACK_USED, fields)
+                self._emit(logging.WARNING, contract.FALLBACK_USED, call, event.masked.error_type, fields)
             case _:
                 return
 
@@ -217,6 +250,22 @@ class OperationRecorder:
             self._retries[cause.error_type] = slot
         slot.add()
 
+    def _count_duplicate(self, source: DuplicateSource) -> None:
+        slot = self._duplicates.get(source)
+        if slot is None:
+            attributes = {**self._operation, contract.DUPLICATE_SOURCE: str(source)}
+            slot = self._duplicates[source] = self._shard.slot(
+                contract.DUPLICATES, attributes, folded=self._names.folded
+            )
+        slot.add()
+
+    def _count_fallback(self, source: FallbackSource) -> None:
+        slot = self._fallbacks.get(source)
+        if slot is None:
+            attributes = {**self._operation, contract.FALLBACK_SOURCE: str(source)}
+            slot = self._fallbacks[source] = self._shard.slot(contract.FALLBACKS, attributes, folded=self._names.folded)
+        slot.add()
+
     # Spans.
 
     def _start_of(self, call: Call) -> Values:
@@ -225,11 +274,13 @@ class OperationRecorder:
         return {**self._call_start, contract.DEADLINE: call.deadline - call.started}
 
     def _send_attributes(self, call: Call, send: Send) -> Values:
-        if call.sends == 1 and call.url is None:
+        if call.sends == 1 and call.url is None and call.breaker_state is None:
             return self._send_start
         attributes = {**self._send_start, contract.ATTEMPT_KIND: str(send.kind), contract.ATTEMPT_NUMBER: send.number}
         if call.url is not None:
             attributes[contract.URL_FULL] = call.url
+        if call.breaker_state is not None:
+            attributes[contract.BREAKER_STATE] = str(call.breaker_state)
         if call.sends > 1 and self._names.http is not None:
             attributes[contract.RESEND_COUNT] = call.sends - 1
         if send.kind is AttemptKind.RETRY and call.retry is not None:
@@ -262,11 +313,7 @@ class OperationRecorder:
             level = logging.DEBUG
         elif describe.is_refusal(failure):
             level = logging.WARNING
-            self._emit(logging.WARNING, contract.CALL_REFUSED, call, error, describe.refused(failure))
         self._emit(level, contract.CALL_FAILED, call, error, fields)
-        if call.in_doubt:
-            doubt: Values = {**describe.ERRORS[error], contract.SAFETY: str(self._names.safety)}
-            self._emit(logging.ERROR, contract.CALL_IN_DOUBT, call, error, doubt)
 
     def _emit(self, level: int, event: contract.Event, call: Call, error: ErrorType | None, fields: Values) -> None:
         common: dict[str, Any] = {**self._operation, contract.REQUEST_ID: call.request_id}

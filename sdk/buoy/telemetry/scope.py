@@ -15,6 +15,7 @@ from buoy.telemetry.meters import Registry
 from buoy.telemetry.names import Names, OperationNames
 from buoy.telemetry.pending import Pending
 from buoy.telemetry.recorder import OperationRecorder
+from buoy.telemetry.watcher import ProviderWatcher
 from buoy.version import __version__
 
 
@@ -38,6 +39,10 @@ class Scope:
         """
         pending = self._pending_of(loop)
         return OperationRecorder(self._tracer, self.registry.shard(loop), pending, self._log, names, total=total)
+
+    def watcher(self, loop: asyncio.AbstractEventLoop, provider: str) -> ProviderWatcher:
+        """Return the watcher of a provider in ``loop``."""
+        return ProviderWatcher(self.registry.shard(loop), self._log, provider)
 
     def flush(self) -> None:
         """Hand the histogram records that are still kept to OpenTelemetry."""

@@ -1,4 +1,4 @@
-"""Which components of the vectors' README are offered today, and which it names but Buoy does not have yet."""
+"""The components that the vectors' README names, all of them."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,14 @@ from tests.support.vectors.breaker import Switch, Window
 from tests.support.vectors.budget import Ratio
 from tests.support.vectors.cancel import Cancel
 from tests.support.vectors.component import Component
+from tests.support.vectors.idempotency import Keys
 from tests.support.vectors.limiter import Fairness, Gcra, LongRun, TokenBucket
 from tests.support.vectors.quota import RateHeaders
 from tests.support.vectors.retry import AfterHeader, Backoff, Deadline, Eligibility
 
 OFFERED: Mapping[str, type[Component]] = {
     "circuit_breaker": Switch,
+    "idempotency": Keys,
     "limiter_fairness": Fairness,
     "limiter_gcra": Gcra,
     "limiter_property": LongRun,
@@ -25,5 +27,3 @@ OFFERED: Mapping[str, type[Component]] = {
     "retry_eligibility": Eligibility,
     "sliding_window": Window,
 }
-
-NOT_YET = frozenset({"idempotency"})

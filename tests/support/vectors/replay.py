@@ -1,14 +1,13 @@
 """Replays vectors: files to vectors, vectors to steps, steps to differences. It knows no component."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.support.vectors.component import Component, Fields
-from tests.support.vectors.offered import NOT_YET, OFFERED
+from tests.support.vectors.offered import OFFERED
 
 FORMAT = "buoy-vectors/1"
 _ALWAYS = frozenset({"expect", "note", "op", "t"})
@@ -20,17 +19,14 @@ class MisfitError(Exception):
 
 @dataclass
 class Report:
-    """What a replay found. ``not_offered`` counts vectors by component; they neither passed nor failed."""
+    """What a replay found."""
 
     passed: int = 0
     failures: list[str] = field(default_factory=list)
-    not_offered: Counter[str] = field(default_factory=Counter)
 
     def lines(self) -> Iterator[str]:
         """Yield the report for a reader; the last line is the count."""
         yield from (f"FAILED {failure}" for failure in self.failures)
-        if self.not_offered:
-            yield "not yet offered: " + ", ".join(f"{name} {count}" for name, count in sorted(self.not_offered.items()))
         yield f"{self.passed} passed, {len(self.failures)} failed"
 
 
@@ -64,9 +60,6 @@ def _load(file: Path) -> list[dict[str, Any]]:
 
 def _replay_one(vector: Fields, file: str, report: Report) -> None:
     name = vector.get("component")
-    if name in NOT_YET:
-        report.not_offered[str(name)] += 1
-        return
     try:
         if name not in OFFERED:
             raise MisfitError(f"unknown component {name!r}")

@@ -223,3 +223,20 @@ def test_framing_is_not_the_callers(name: str) -> None:
 def test_a_lone_surrogate_is_refused() -> None:
     """What UTF-8 cannot write never comes as far as the connection."""
     assert headers.objection("X-Note", "a\ud800b") is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "raw", "quoted"),
+    [
+        ("order-42", "order-42", '"order-42"'),
+        ('a"b\\c', 'a"b\\c', '"a\\"b\\\\c"'),
+        ("été", "été", None),
+        ("a\tb", "a\tb", None),
+        ("a\nb", None, None),
+        ("", None, None),
+        (5, None, None),
+    ],
+)
+def test_an_idempotency_key_as_a_header(key: object, raw: str | None, quoted: str | None) -> None:
+    """A key goes as it is, or as a structured field's string where it can be one; what no header carries is refused."""
+    assert (raw, quoted) == (headers.key_field(key, quoted=False), headers.key_field(key, quoted=True))

@@ -26,6 +26,12 @@ def busy(*, retry_after: float | None = None) -> HttpError:
     return HttpError("shop list: busy.", status=503, verdict=verdict)
 
 
+def throttled(*, retry_after: float | None = None) -> HttpError:
+    """Return the failure of a 429: the provider is well, and we are too fast."""
+    verdict = Verdict(ErrorType.RATE_LIMITED, Outcome.REJECTED, Phase.RECEIVE, retryable=True, retry_after=retry_after)
+    return HttpError("shop list: throttled.", status=429, verdict=verdict)
+
+
 def refused() -> NetworkError:
     """Return a failure before anything was sent."""
     return NetworkError("shop list: refused.", verdict=REFUSED)
@@ -55,6 +61,10 @@ PLAN = Plan(
     timeout=Timeout(),
     recorder=Silent(),
 )
+
+
+# As long as any test takes.
+PATIENT = Timeout(total=1000, attempt=100)
 
 
 class Step(NamedTuple):
@@ -107,7 +117,7 @@ def _type(failure: Verdict | None) -> str:
 
 @dataclass
 class Scenario:
-    """One call of a script: its plan, and afterwards what became of it."""
+    """One call of a script: its plan, with the gates of ``plan``, and afterwards what became of it."""
 
     steps: Sequence[Step]
     retry: Retry | None = Retry()  # noqa: RUF009  # frozen
@@ -117,22 +127,24 @@ class Scenario:
     asked: float | None = None
     recorder: Recorder[Call, Send] | None = None
     budget: Budget | None = None
+    plan: Plan = PLAN
 
     def __post_init__(self) -> None:
         self.recording = Recording()
         self.sends = 0
+        self.sent_at: list[float] = []
         self.call: Call
 
     async def run(self) -> str:
         """Run the call to its end, in the running loop."""
         plan = replace(
-            PLAN,
+            self.plan,
             safety=self.safety,
             retry=self.retry,
             timeout=self.timeout,
             recorder=self.recorder or self.recording,
             retry_on=self.retry_on,
-            budget=self.budget,
+            budget=self.budget or self.plan.budget,
         )
         self.call = Call(plan, asyncio.get_running_loop(), asked=self.asked)
         return await run(self.call, self._send)
@@ -148,6 +160,7 @@ class Scenario:
     async def _send(self, call: Call) -> str:
         step = self.steps[min(self.sends, len(self.steps) - 1)]
         self.sends += 1
+        self.sent_at.append(call.loop.time())
         send = call.begin_send()
         try:
             await asyncio.sleep(step.seconds)

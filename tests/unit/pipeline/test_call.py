@@ -118,7 +118,7 @@ def test_meta_tells_the_story() -> None:
         call.begin_try()
         call.begin_send()
         call.begin_send(AttemptKind.RESEND)
-        call.resent = True
+        call.duplicate = DuplicateSource.RESEND
         call.add_wait(WaitCause.BACKOFF, 1.5)
         call.add_wait(WaitCause.BACKOFF, 0.5)
         call.trace_id = 0xABC

@@ -19,9 +19,7 @@ from buoy.pipeline.run import run
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
 from tests.support import virtual_time
-from tests.unit.pipeline.scripted import ANSWER, PLAN, Scenario, Step, busy, late, lost, missing, refused
-
-PATIENT = Timeout(total=1000, attempt=100)
+from tests.unit.pipeline.scripted import ANSWER, PATIENT, PLAN, Scenario, Step, busy, late, lost, missing, refused
 
 
 def delays_of(scenario: Scenario) -> list[float]:
@@ -136,7 +134,7 @@ def test_a_call_without_time_is_refused_before_anything_is_sent(asked: float) ->
     error = virtual_time.run(scenario.caught())
     assert isinstance(error, DeadlineExceeded)
     assert (scenario.sends, scenario.call.attempt, scenario.call.sends) == (0, 0, 0)
-    assert scenario.recording.lines == ["call started", "call ended deadline_exceeded"]
+    assert scenario.recording.lines == ["call started", "CallRefused", "call ended deadline_exceeded"]
     assert (error.outcome, error.reason) == (Outcome.NOT_SENT, "deadline_exceeded")
     assert (error.provider, error.operation, scenario.call.stop_reason) == ("shop", "list", StopReason.DEADLINE)
     assert error.meta is not None

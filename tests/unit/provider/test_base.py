@@ -20,14 +20,11 @@ URL = "https://api.shop.example/v2"
 
 
 class Shop(buoy.Provider, base_url=URL):
-    """A provider with an operation of each kind of policy."""
-
-    retry = buoy.Retry(max_attempts=4)
-    timeout = buoy.Timeout(total=20, attempt=5)
+    """A provider of some operations."""
 
     product = buoy.get("/products/{id}")
-    slow = buoy.get("/slow", timeout=buoy.Timeout(total=60))
-    once = buoy.get("/once", retry=None, timeout=None)
+    slow = buoy.get("/slow")
+    once = buoy.get("/once")
 
 
 # Life cycle.
@@ -39,7 +36,7 @@ async def test_use_before_entering() -> None:
     for call in (lambda: shop.product(id=1), lambda: shop.product.call(id=1), lambda: shop.get("/a")):
         with pytest.raises(RuntimeError, match="'shop' has not been entered: use it inside 'async with'"):
             await call()
-    assert shop._in_flight == 0
+    assert shop._life.in_flight == 0
 
 
 async def test_use_after_leaving() -> None:
@@ -92,6 +89,23 @@ async def test_entering_that_is_cancelled_leaves_nothing_open() -> None:
     assert repr(shop) == f"<Shop shop {URL} closed>"
     assert shop._transport is not None
     assert shop._transport._session.closed
+    async with shop:
+        assert repr(shop) == f"<Shop shop {URL} open>"
+
+
+@pytest.mark.parametrize("part", ["Live", "announce"])
+async def test_entering_that_fails_leaves_nothing_open(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails while a provider is entered, it is closed, and can be entered again."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    shop = Shop()
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime, part, fail)
+        with pytest.raises(ZeroDivisionError):
+            await shop.__aenter__()
+    assert (repr(shop), shop._live) == (f"<Shop shop {URL} closed>", None)
     async with shop:
         assert repr(shop) == f"<Shop shop {URL} open>"
 
@@ -179,66 +193,24 @@ async def test_leaving_closes_every_connection() -> None:
     gc.collect()  # an unclosed session would warn here, and a warning is an error
 
 
-# Policies.
+# What goes with every request.
 
 
-def plan_of(operation: "buoy.BoundOperation[Any]") -> tuple[buoy.Retry | None, buoy.Timeout | None]:
-    """Return the policies with which an operation is called."""
-    return operation.plan.retry, operation.plan.timeout
+@pytest.mark.usefixtures("observed")
+async def test_propagation_is_inherited() -> None:
+    """Whether ``traceparent`` goes to the provider is said by a class, inherited, and overridden by an instance."""
 
+    class Quiet(buoy.Provider, base_url=URL, propagate=False):
+        """Says no."""
 
-async def test_defaults() -> None:
-    """Retry and timeout are on by default, as documented."""
-    async with buoy.Provider("shop", base_url=URL) as shop:
-        assert plan_of(shop.find("GET", "/a", None)) == (buoy.Retry(), buoy.Timeout())
+    class Child(Quiet):
+        """Says nothing."""
 
-
-async def test_policies_of_class_and_operation() -> None:
-    """An operation has its provider's policies, unless it has its own; ``None`` switches one off."""
-    async with Shop() as shop:
-        assert plan_of(shop.product) == (Shop.retry, Shop.timeout)
-        assert plan_of(shop.slow) == (Shop.retry, buoy.Timeout(total=60))
-        assert plan_of(shop.once) == (None, None)
-
-
-async def test_policies_of_an_instance() -> None:
-    """An instance may have other policies than its class, and other instances do not see them."""
-    async with Shop(retry=None, timeout=buoy.Timeout(total=7)) as shop:
-        assert plan_of(shop.product) == (None, buoy.Timeout(total=7))
-        assert plan_of(shop.slow) == (None, buoy.Timeout(total=60))
-    async with Shop() as shop:
-        assert plan_of(shop.product) == (Shop.retry, Shop.timeout)
-
-
-async def test_policies_as_class_keywords() -> None:
-    """Policies may be class keywords; children inherit them."""
-
-    class Plain(buoy.Provider, base_url=URL, retry=None, timeout=buoy.Timeout(total=3), propagate=False):
-        product = buoy.get("/products/{id}")
-
-    class Child(Plain):
-        """A child."""
-
-    async with Child() as child:
-        assert plan_of(child.product) == (None, buoy.Timeout(total=3))
-        assert not child.propagate
-
-
-async def test_policies_of_a_wrapped_function() -> None:
-    """A wrapped function has its provider's policies, unless it has its own."""
-    bank = buoy.Provider("bank", retry=buoy.Retry(max_attempts=2), timeout=None)
-
-    @bank.operation("plain")
-    async def plain() -> None: ...
-
-    @bank.operation("own", retry=None, timeout=buoy.Timeout(total=3))
-    async def own() -> None: ...
-
-    async with bank:
-        assert plain.plan is not None
-        assert own.plan is not None
-        assert (plain.plan.retry, plain.plan.timeout) == (buoy.Retry(max_attempts=2), None)
-        assert (own.plan.retry, own.plan.timeout) == (None, buoy.Timeout(total=3))
+    async with Peer() as peer:
+        for shop in (Child("a", base_url=peer.url), Child("b", base_url=peer.url, propagate=True)):
+            async with shop:
+                await shop.get("/a")
+    assert ["traceparent" in heard.headers for heard in peer.heard] == [False, True]
 
 
 async def test_auth_and_headers_go_with_every_request() -> None:

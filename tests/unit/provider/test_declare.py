@@ -1,8 +1,6 @@
 """How operations and providers are declared, and every way in which that can be wrong."""
 
 import types
-from collections.abc import Callable
-from math import inf, nan
 from typing import Any, cast
 
 import pytest
@@ -10,6 +8,7 @@ from pydantic import BaseModel
 
 import buoy
 from buoy.provider.declaration import snake_case
+from tests.unit.provider.refusal import refused
 
 URL = "https://api.shop.example/v2"
 
@@ -22,49 +21,6 @@ class Product(BaseModel):
 
 class Unfit:
     """A class that pydantic can make no model of."""
-
-
-def refused(make: Callable[[], object], *words: str) -> str:
-    """Check that making it is a configuration error whose text has all ``words``; return the text."""
-    with pytest.raises(buoy.ConfigurationError) as caught:
-        make()
-    text = str(caught.value)
-    assert [word for word in words if word not in text] == []
-    return text
-
-
-# Policies.
-
-
-@pytest.mark.parametrize("value", [0, -1, nan, inf, -inf, True, "30", None])
-def test_total_timeout(value: Any) -> None:
-    """A total that is no finite number above 0 is refused by name, value and range."""
-    refused(lambda: buoy.Timeout(total=value), f"total={value!r}", "seconds, above 0")
-
-
-@pytest.mark.parametrize("value", [0, -1, nan, inf, True, "30", 30.1])
-def test_attempt_timeout(value: Any) -> None:
-    """An attempt timeout that is no finite number above 0, or above the total, is refused."""
-    refused(lambda: buoy.Timeout(total=30, attempt=value), f"attempt={value!r}", "above 0 and at most 30")
-
-
-@pytest.mark.parametrize("value", [0, -1, 21, 2.0, True, "3", None, nan])
-def test_max_attempts(value: Any) -> None:
-    """A number of tries that is no integer from 1 to 20 is refused."""
-    refused(lambda: buoy.Retry(max_attempts=value), f"max_attempts={value!r}", "an integer from 1 to 20")
-
-
-@pytest.mark.parametrize("option", ["base", "throttled_base"])
-@pytest.mark.parametrize("value", [-0.1, nan, inf, True, "1", None, 20.1])
-def test_backoff(option: str, value: Any) -> None:
-    """A base that is no finite number from 0 to the cap is refused."""
-    refused(lambda: buoy.Retry(**{option: value}), f"{option}={value!r}", "0 or more and at most 20")
-
-
-@pytest.mark.parametrize("value", [0, -1, nan, inf, True, "1", None])
-def test_cap(value: Any) -> None:
-    """A cap that is no finite number above 0 is refused."""
-    refused(lambda: buoy.Retry(cap=value), f"cap={value!r}", "seconds, above 0")
 
 
 # Operations.
@@ -149,13 +105,6 @@ def test_what_repeating_does(operation: "buoy.Operation[Any]", safety: str) -> N
     assert operation.spec.safety == safety
 
 
-@pytest.mark.parametrize("option", ["retry", "timeout"])
-@pytest.mark.parametrize("value", [3, "many", True, buoy.Retry, object])
-def test_policies_of_an_operation(option: str, value: Any) -> None:
-    """A policy of an operation that is none is refused by name and value."""
-    refused(lambda: buoy.get("/a", **cast("Any", {option: value})), f"{option}={value!r}", "or None")
-
-
 def test_a_model_that_cannot_be() -> None:
     """A model that pydantic cannot take is refused when it is declared, not when it is needed."""
     refused(lambda: buoy.get("/a", Unfit), "GET /a", "Unfit")
@@ -209,7 +158,8 @@ def test_an_operation_declared_twice_as_one_object() -> None:
     "attribute",
     [
         *("get", "post", "put", "patch", "delete", "request", "operation", "retry", "timeout", "auth", "propagate"),
-        *("label", "find", "prefix", "enter_call", "_state", "_anything", "__init__"),
+        *("breaker", "limit", "concurrency", "control", "snapshot"),
+        *("label", "find", "prefix", "_life", "_anything", "__init__"),
     ],
 )
 def test_members_are_no_operations(attribute: str) -> None:
@@ -247,15 +197,6 @@ def test_base_url(base_url: Any) -> None:
     for make in (lambda: declared(keywords={"base_url": base_url}), lambda: buoy.Provider("shop", base_url=base_url)):
         text = refused(make, "base_url")
         assert "canary" not in text
-
-
-@pytest.mark.parametrize("option", ["retry", "timeout"])
-@pytest.mark.parametrize("value", [3, True, "no", buoy.Retry])
-def test_policies_of_a_provider(option: str, value: Any) -> None:
-    """A policy that is none is refused: as class attribute, as class keyword, as argument."""
-    refused(lambda: declared(**{option: value}), "Shop", f"{option}={value!r}")
-    refused(lambda: declared(keywords={option: value}), "Shop", f"{option}={value!r}")
-    refused(lambda: buoy.Provider("shop", base_url=URL, **cast("Any", {option: value})), "shop", f"{option}={value!r}")
 
 
 def test_auth_is_an_auth_object() -> None:
@@ -297,7 +238,7 @@ def test_unknown_class_keywords() -> None:
     refused(
         lambda: declared(keywords={"retries": 3}),
         "Shop: unknown class keyword retries",
-        "auth, propagate, retry, timeout",
+        "auth, breaker, concurrency, limit, propagate, retry, timeout",
     )
 
 

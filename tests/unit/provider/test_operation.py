@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 import buoy
-from buoy.provider.operation import INHERIT
+from buoy.options import INHERIT
 from tests.support.peer import CUT, HANG, Peer, answer
 
 
@@ -291,7 +291,7 @@ async def test_arguments_that_cannot_work(
         assert f"shop {name}: " in str(caught.value)
         assert words in str(caught.value)
         assert "canary" not in str(caught.value)
-        assert (peer.heard, opened._in_flight) == ([], 0)
+        assert (peer.heard, opened._life.in_flight) == ([], 0)
 
 
 async def test_missing_fields_are_all_named() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.support.repository import ROOT
 from tests.support.vectors.__main__ import main
 from tests.support.vectors.compare import equal
-from tests.support.vectors.offered import NOT_YET, OFFERED
+from tests.support.vectors.offered import OFFERED
 from tests.support.vectors.replay import FORMAT, Report, replay
 
 SHARED = ROOT.parent / "shared" / "vectors"
@@ -59,27 +59,26 @@ def played(tmp_path: Path, *vectors: dict[str, Any], **head: Any) -> Report:
 
 
 def test_all_vectors_pass() -> None:
-    """What is offered behaves as the vectors say, and what is not offered yet is only what is known to be missing."""
+    """All of it behaves as the vectors say."""
     report = replay([VECTORS])
     assert report.failures == []
     assert report.passed >= 8
-    assert set(report.not_offered) <= NOT_YET
 
 
 def test_our_own_vectors_pass() -> None:
     """Our own vectors use what the README defines and the others do not: they pass, too."""
     report = replay([SAMPLES])
     assert report.failures == []
-    assert (report.passed, dict(report.not_offered)) == (12, {"idempotency": 1})
+    assert report.passed == 13
 
 
 def test_every_component_is_known() -> None:
-    """Each component of the README is offered or known to be missing, never both."""
-    assert sorted(COMPONENTS) == sorted([*OFFERED, *NOT_YET])
+    """Each component of the README is offered."""
+    assert sorted(COMPONENTS) == sorted(OFFERED)
 
 
 def test_the_command_ends_with_the_count() -> None:
-    """The command names what is not offered, and its last line is the count and nothing else."""
+    """The command's last line is the count and nothing else."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.vectors", str(SAMPLES)],
         cwd=ROOT,
@@ -88,7 +87,7 @@ def test_the_command_ends_with_the_count() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["not yet offered: idempotency 1", "12 passed, 0 failed"]
+    assert done.stdout.splitlines() == ["13 passed, 0 failed"]
 
 
 def test_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

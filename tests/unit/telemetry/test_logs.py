@@ -10,19 +10,10 @@ import structlog
 
 import buoy
 from buoy import contract
-from buoy.telemetry import logs as log_module
 from buoy.telemetry.logs import INTERVAL, Log
 from tests.support.telemetry import Observed, logs, observe
 
 FIELDS = {"buoy.provider": "bank", "duration": 0.5}
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Give the log a clock of its own: ``clock.now`` is in seconds."""
-    clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(log_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    return clock
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def captured() -> Iterator[list[dict[str, Any]]]:
 
 async def lose(name: str = "bank", times: int = 1) -> None:
     """Make calls that fail."""
-    bank = buoy.Provider(name, retry=None)
+    bank = buoy.Provider(name, retry=None, breaker=None)
 
     @bank.operation("charge", safety="safe")
     async def charge() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 import buoy
-from buoy.contract import OPERATION_LIMIT, PROVIDER_LIMIT
+from buoy.contract import BREAKER_LIMIT, OPERATION_LIMIT, PROVIDER_LIMIT
 from buoy.telemetry.names import Names
 
 SHOP = {"items.get": "GET /items/{id}", "base_url": "https://shop.example"}
@@ -86,3 +86,31 @@ def test_a_refused_provider_keeps_its_first_declaration() -> None:
     with pytest.raises(buoy.ConfigurationError, match="declared twice and differently"):
         buoy.Provider("shop", base_url="https://other.example")
     buoy.Provider("shop", base_url="https://shop.example")
+
+
+def test_breakers_are_limited_over_all_providers() -> None:
+    """The forty-first breaker is an error that says what to do; one that is known may come again."""
+    names = Names()
+    for number in range(BREAKER_LIMIT):
+        names.add_breaker(f"p{number % 4}", f"b{number}")
+    names.add_breaker("p0", "b0")
+    with pytest.raises(buoy.ConfigurationError, match=r"provider 'p0', breaker 'b1': at most 40 breakers .* by name="):
+        names.add_breaker("p0", "b1")  # a breaker of that name, and of another provider
+    assert BREAKER_LIMIT == 40
+
+
+def test_an_operation_too_many_with_a_breaker_is_refused() -> None:
+    """A provider whose operations bring more breakers than there may be fails when the last is declared."""
+    bank = buoy.Provider("bank")
+    for number in range(BREAKER_LIMIT - 1):
+        declare(bank, f"o{number}", buoy.Breaker())
+    declare(bank, "sharing", "bank.o1")
+    with pytest.raises(buoy.ConfigurationError, match="at most 40 breakers"):
+        declare(bank, "late", buoy.Breaker())
+
+
+def declare(provider: buoy.Provider, operation: str, breaker: buoy.Breaker | str) -> None:
+    """Declare an operation with a breaker of its own, or of another."""
+
+    @provider.operation(operation, safety="safe", breaker=breaker)
+    async def declared() -> None: ...

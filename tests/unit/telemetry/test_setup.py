@@ -1,10 +1,7 @@
-"""``buoy.setup()``, each time in a process of its own: OpenTelemetry's providers are one per process."""
+"""``buoy.setup()``, each time in a process of its own."""
 
-import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,41 +10,8 @@ import pytest
 import buoy
 from buoy.telemetry import setup as ours
 from buoy.telemetry.setup import Telemetry, announce
-from tests.support.repository import ROOT
+from tests.unit.telemetry.program import process
 from tests.unit.telemetry.receiver import Received, receiving
-
-# What every program has: a provider with one operation, and a way to say something.
-HEAD = """
-import asyncio, json, logging, os, sys, time
-logging.disable()
-import buoy
-def say(**facts): print(json.dumps(facts), flush=True)
-def declared():
-    bank = buoy.Provider("bank")
-    @bank.operation("balance", safety="safe")
-    async def balance(): return 1
-    return bank, balance
-async def calls(bank, balance, times=1):
-    async with bank:
-        for _ in range(times): await balance()
-"""
-
-
-def process(program: str, **environment: str) -> list[dict[str, Any]]:
-    """Run a program in a clean environment, which must end well, and return what it said."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    path = os.pathsep.join([str(ROOT / "sdk"), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD + program],
-        env={**inherited, "PYTHONPATH": path, **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -206,6 +170,19 @@ def test_without_the_extra_it_says_what_to_install() -> None:
         {"error": "setup: OpenTelemetry's SDK is not installed; install it with: pip install 'buoy[otel]'"},
         {"sdk": []},
     ]
+
+
+def test_without_the_sdk_every_policy_works() -> None:
+    """Where nobody can listen, breakers open, calls wait, are refused, joined and answered by fallbacks."""
+    said = process(
+        "sys.modules['opentelemetry.sdk'] = None\n"
+        "from tests.contract import policies\n"
+        "from tests.support import virtual_time\n"
+        "virtual_time.run(policies.in_virtual_time())\n"
+        "asyncio.run(policies.over_http())\n"
+        "say(sdk=[name for name in sys.modules if name.startswith('opentelemetry.sdk.')])\n"
+    )
+    assert said == [{"sdk": []}]
 
 
 def test_a_sidecar_that_is_down_stops_nobody(nobody: str) -> None:

@@ -1,0 +1,178 @@
+"""What one try holds of the policies that all calls share: asked for in order, settled in one place."""
+
+from random import random
+from typing import NamedTuple
+
+from buoy.errors import BreakerOpen, ConcurrencyLimited, DeadlineExceeded, RateLimitedLocally, Refused
+from buoy.events import CallRefused, WaitEnded
+from buoy.outcome import TABLE, BreakerOutcome, BreakerState, ErrorType, LimitSource, Verdict, WaitCause
+from buoy.pipeline.call import Call
+from buoy.policies.circuit import Denied, Lease
+from buoy.policies.rate_limit import Rejected, Reservation
+
+# A Retry-After above this (seconds), or above the time left, is an outage and not a hiccup.
+_LONG = 60.0
+
+_CLOSED = BreakerState.CLOSED
+_SUCCESS = BreakerOutcome.SUCCESS
+
+
+class Refusal(NamedTuple):
+    """A policy said no. ``retry_after``: seconds after which asking again makes sense, where that is known."""
+
+    error: type[Refused]
+    retry_after: float | None = None
+    breaker: str | None = None
+
+
+class Admission:
+    """The right to send, of one try after the other: a retry paid for, a lease, a turn, a permit."""
+
+    __slots__ = ("_begun", "_lease", "_permit", "_turn", "paid")
+
+    def __init__(self) -> None:
+        # When the retry was taken from the budget.
+        self.paid: float | None = None
+        self._lease: Lease | None = None
+        self._turn: Reservation | None = None
+        self._permit = False
+        self._begun = False
+
+    async def obtain(self, call: Call) -> Refusal | None:
+        """Ask for everything in order, and begin the try; a refusal leaves what is held to :meth:`settle`."""
+        now = call.loop.time()
+        if now >= call.deadline:
+            return Refusal(DeadlineExceeded)
+        refusal = self._ask_breaker(call, now) or self._ask_limiter(call, now)
+        if refusal is None and not self._goes_on(call):
+            refusal = await self._queue(call) or self._ask_breaker(call, call.loop.time())
+        return refusal or self._begin(call)
+
+    def settle(self, call: Call, failure: Verdict | None) -> None:
+        """Give back what is to be given back, and say what came of the try: ``failure``, or ``None`` for success."""
+        plan, now, begun = call.plan, call.loop.time(), self._begun
+        if begun:
+            call.end_try(now)
+        elif self.paid is not None and plan.budget is not None:
+            plan.budget.give_back(now, taken=self.paid)
+        if self._permit and plan.permits is not None:
+            plan.permits.give_back()
+        counted = False
+        if self._lease is not None and plan.breaker is not None:
+            outcome = None if not begun else _SUCCESS if failure is None else TABLE[failure.error_type].breaker
+            slow = begun and now - call.try_started > plan.slow_over
+            counted = plan.breaker.settle(self._lease, outcome, slow=slow, now=now, random=random())
+        if self._turn is not None and not begun and plan.limiter is not None:
+            plan.limiter.cancel(self._turn, now)
+        if begun and failure is not None and failure.retry_after is not None:
+            _heed(call, failure, failure.retry_after, now, counted=counted)
+        self.paid = self._lease = self._turn = None
+        self._permit = self._begun = False
+
+    def _ask_breaker(self, call: Call, now: float) -> Refusal | None:
+        """Take a lease, or after a wait one that is still good."""
+        gate = call.plan.breaker
+        if gate is None:
+            return None
+        if self._lease is not None:
+            if gate.holds(self._lease, now):
+                return None
+            gate.settle(self._lease, None, slow=False, now=now)
+            self._lease = None
+        answer = gate.admit(now)
+        if isinstance(answer, Denied):
+            return Refusal(BreakerOpen, answer.retry_after, gate.name)
+        self._lease = answer
+        state = gate.state(now)
+        call.breaker_state = None if state is _CLOSED else state
+        if answer.shadow and not call.shadowed:
+            call.shadowed = True
+            call.happened(CallRefused(reason=ErrorType.BREAKER_OPEN, enforced=False, breaker=gate.name))
+        return None
+
+    def _ask_limiter(self, call: Call, now: float) -> Refusal | None:
+        """Claim a turn, now or later."""
+        if call.plan.limiter is None:
+            return None
+        turn = call.plan.limiter.reserve(now, call.plan.cost, call.deadline - now)
+        if isinstance(turn, Rejected):
+            return Refusal(RateLimitedLocally, turn.retry_after)
+        self._turn = turn
+        return None
+
+    def _goes_on(self, call: Call) -> bool:
+        """Tell whether there is nothing to wait for: the turn is now, and a permit is free."""
+        if self._turn is not None and not self._turn.gone:
+            return False
+        self._permit = call.plan.permits is not None and call.plan.permits.take()
+        return self._permit or call.plan.permits is None
+
+    async def _queue(self, call: Call) -> Refusal | None:
+        """Wait for the turn, then for a permit: none is held while waiting for anything else."""
+        while True:
+            refusal = await self._wait_for_turn(call)
+            if refusal is not None or self._goes_on(call):
+                return refusal
+            refusal = await self._wait_for_permit(call)
+            if refusal is not None or not self._gives_way(call):
+                return refusal
+            refusal = self._ask_limiter(call, call.loop.time())
+            if refusal is not None:
+                return refusal
+
+    async def _wait_for_turn(self, call: Call) -> Refusal | None:
+        limiter, turn = call.plan.limiter, self._turn
+        if limiter is None or turn is None or turn.gone:
+            return None
+        since = call.loop.time()
+        try:
+            rejected = await limiter.wait(turn, call.deadline)
+        finally:
+            _waited(call, WaitCause.RATE_LIMIT, since)
+        return None if rejected is None else Refusal(RateLimitedLocally, rejected.retry_after)
+
+    async def _wait_for_permit(self, call: Call) -> Refusal | None:
+        permits = call.plan.permits
+        if permits is not None and permits.policy.max_wait != 0:
+            since = call.loop.time()
+            try:
+                self._permit = await permits.wait(call.deadline - since)
+            finally:
+                _waited(call, WaitCause.CONCURRENCY, since)
+        return None if self._permit else Refusal(ConcurrencyLimited)
+
+    def _gives_way(self, call: Call) -> bool:
+        """Give back turn and permit, and tell so, if a pause began in the queue for the permit: it holds for all."""
+        limiter, permits, now = call.plan.limiter, call.plan.permits, call.loop.time()
+        if limiter is None or self._turn is None or not limiter.is_paused(now):
+            return False
+        limiter.cancel(self._turn, now)
+        self._turn = None
+        if self._permit and permits is not None:
+            permits.give_back()
+            self._permit = False
+        return True
+
+    def _begin(self, call: Call) -> Refusal | None:
+        self._begun = call.begin_try()
+        if not self._begun:
+            return Refusal(DeadlineExceeded)
+        if call.attempt == 1 and call.plan.budget is not None:
+            call.plan.budget.deposit(call.try_started)
+        return None
+
+
+def _waited(call: Call, cause: WaitCause, since: float) -> None:
+    seconds = call.loop.time() - since
+    call.add_wait(cause, seconds)
+    call.happened(WaitEnded(cause=cause, seconds=seconds))
+
+
+def _heed(call: Call, failure: Verdict, retry_after: float, now: float, *, counted: bool) -> None:
+    """Do what a Retry-After asks of all calls: after a 429 nobody sends until then, and an outage opens the breaker."""
+    limiter, breaker, error = call.plan.limiter, call.plan.breaker, failure.error_type
+    if error is ErrorType.RATE_LIMITED and limiter is not None:
+        limiter.pause(now + retry_after, now, LimitSource.SERVER)
+    long = retry_after > min(_LONG, call.deadline - now)
+    if error is ErrorType.SERVICE_UNAVAILABLE and long and counted and breaker is not None:
+        breaker.open_for(retry_after, now)

@@ -1,0 +1,1 @@
+"""The policies against real servers: what a server counted is the proof, whatever Buoy says of itself."""

@@ -1,0 +1,351 @@
+"""What a try asks for and in which order; what refuses it at once; and what changes while it waits."""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from buoy.errors import BreakerOpen, ConcurrencyLimited, RateLimitedLocally
+from buoy.events import CallRefused
+from buoy.outcome import BreakerState, ErrorType, LimitSource, StopReason, WaitCause
+from buoy.pipeline.call import Call
+from buoy.pipeline.run import run
+from buoy.policies.breaker import Breaker
+from buoy.policies.concurrency import Concurrency
+from buoy.policies.deadline import Timeout
+from buoy.policies.rate_limit import RateLimit
+from buoy.policies.retry import Retry
+from tests.unit.pipeline.gated import Gates, begun, everything, now, virtually
+from tests.unit.pipeline.scripted import ANSWER, PATIENT, Step, busy, throttled
+
+OPEN, HALF_OPEN, CLOSED = BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED
+LOCAL = LimitSource.LOCAL
+
+
+# The order.
+
+ASKED = {"admit", "holds", "settle", "reserve", "wait", "cancel", "take", "give_back", "deposit", "withdraw"}
+
+
+class Noted:
+    """Stands before a gate and writes down what is asked of it."""
+
+    def __init__(self, name: str, gate: Any, notes: list[str]) -> None:
+        self._name = name
+        self._gate = gate
+        self._notes = notes
+
+    def __getattr__(self, question: str) -> Any:
+        answer = getattr(self._gate, question)
+        if question not in ASKED:
+            return answer
+
+        def noted(*args: Any, **options: Any) -> Any:
+            self._notes.append(f"{self._name} {question}")
+            return answer(*args, **options)
+
+        return noted
+
+
+async def noted_call(gates: Gates, *steps: Step, retry: Retry | None = None) -> tuple[list[str], Call]:
+    """Run a call of ``steps`` to its end; return what it asked, each thing once where it asked twice in a row."""
+    notes: list[str] = []
+    noted: Any = partial(Noted, notes=notes)
+    plan = replace(
+        gates.plan,
+        timeout=PATIENT,
+        retry=retry,
+        budget=noted("budget", gates.account),
+        breaker=noted("breaker", gates.circuit),
+        limiter=noted("limiter", gates.limiter),
+        permits=noted("permits", gates.permits),
+    )
+    script = iter(steps)
+
+    async def send(call: Call) -> str:
+        notes.append(f"send, {call.limit:g} s at most")
+        step = next(script)
+        await asyncio.sleep(step.seconds)
+        if step.error is not None:
+            raise step.error
+        return ANSWER
+
+    call = Call(plan, asyncio.get_running_loop(), asked=102)
+    await run(call, send)
+    return [note for index, note in enumerate(notes) if not index or notes[index - 1] != note], call
+
+
+@virtually
+async def test_the_order_of_asking() -> None:
+    """Lease, turn, permit, the lease again after a wait, then the attempt limit; and for a retry first its budget."""
+    gates = everything()
+    holder = begun(gates.scenario(Step(seconds=3)))
+    await asyncio.sleep(0)
+    notes, call = await noted_call(gates, Step(busy(), seconds=1), Step(seconds=1), retry=Retry(base=0))
+    assert notes == [
+        "breaker admit",
+        "limiter reserve",
+        "limiter wait",
+        "permits take",
+        "permits wait",
+        "breaker holds",
+        "budget deposit",
+        "send, 99 s at most",  # of the 102 s that the caller gave, 3 had passed
+        "permits give_back",
+        "breaker settle",
+        "budget withdraw",
+        "breaker admit",
+        "limiter reserve",
+        "permits take",
+        "send, 98 s at most",
+        "permits give_back",
+        "breaker settle",
+    ]
+    assert call.waited == {WaitCause.RATE_LIMIT: 1, WaitCause.CONCURRENCY: 2, WaitCause.BACKOFF: 0}
+    assert await holder is None
+
+
+@virtually
+async def test_without_a_wait_nothing_is_asked_twice() -> None:
+    """A call that need not wait goes through all gates in one step, and asks each once."""
+    notes, _ = await noted_call(everything(), Step())
+    assert notes == [
+        "breaker admit",
+        "limiter reserve",
+        "permits take",
+        "budget deposit",
+        "send, 100 s at most",
+        "permits give_back",
+        "breaker settle",
+    ]
+
+
+@pytest.mark.usefixtures("_longest_backoff")
+@virtually
+async def test_the_budget_comes_before_the_wait() -> None:
+    """A retry is paid for before its backoff, so that those who wait cannot all count on the same one."""
+    gates = everything()
+    gates.plan = replace(gates.plan, limiter=None, permits=None)
+    scenarios = [gates.scenario(Step(busy()), retry=Retry(base=5), timeout=PATIENT) for _ in range(2)]
+    await asyncio.wait([begun(scenario) for scenario in scenarios])
+    assert [scenario.sent_at for scenario in scenarios] == [[0, 5], [0]]
+    assert [scenario.call.stop_reason for scenario in scenarios] == [StopReason.BUDGET] * 2
+
+
+@pytest.mark.usefixtures("_longest_backoff")
+@virtually
+async def test_who_waits_holds_no_permit() -> None:
+    """In the backoff and while waiting for a turn a call holds no permit: others send meanwhile."""
+    gates = Gates(concurrency=Concurrency(1), rates=(RateLimit(1, burst=2),))
+    slow = begun(gates.scenario(Step(busy()), Step(), retry=Retry(base=4)))
+    await asyncio.sleep(0)
+    assert await gates.scenario().caught() is None  # during the backoff of the other
+    assert now() == 0
+    waiting = begun(gates.scenario())
+    await asyncio.sleep(0.5)
+    assert (gates.limiter.waiting, gates.used) == (1, 0)
+    await asyncio.wait([slow, waiting])
+    assert now() == 4
+    gates.check_at_rest()
+
+
+# Refused at once.
+
+
+@virtually
+async def test_an_open_breaker_refuses_before_any_queue() -> None:
+    """While the breaker is open a call takes no turn, queues for no permit and is refused in no time."""
+    gates = everything()
+    assert gates.circuit is not None
+    gates.circuit.force(OPEN, 0, 7)
+    for _ in range(3):
+        error = await gates.scenario().caught()
+        assert isinstance(error, BreakerOpen)
+        assert error.retry_after == 7
+    assert (now(), gates.limiter.limiter.remaining(0)) == (0, 1)
+    gates.check_at_rest()
+
+
+@pytest.mark.parametrize(
+    ("rate", "total", "cost", "retry_after"),
+    [
+        (RateLimit(1, burst=1), 0.5, 1, 0.5),
+        (RateLimit(1, burst=1, max_wait=0.25), 30, 1, 0.75),
+        (RateLimit(1, burst=1, max_wait=0), 30, 1, 1),
+        (RateLimit(0.125, burst=1), 7, 1, 1),
+        (RateLimit(1, burst=2), 30, 3, None),  # more than fits at any time
+    ],
+)
+@virtually
+async def test_a_turn_too_late_is_refused_at_once(
+    rate: RateLimit, total: float, cost: float, retry_after: float | None
+) -> None:
+    """No turn within the time left or ``max_wait`` is a refusal now: no sleep, and the turn stays for others."""
+    gates = Gates(breaker=Breaker(), rates=(rate,), cost=cost)
+    gates.half_open()
+    gates.limiter.reserve(0, 1, 0)
+    before = gates.limiter.limiter.peek(0)
+    scenario = gates.scenario(timeout=Timeout(total=total))
+    error = await scenario.caught()
+    assert isinstance(error, RateLimitedLocally)
+    assert error.retry_after == retry_after
+    assert (now(), scenario.sends, scenario.call.waited) == (0, 0, {})
+    assert (gates.limiter.limiter.peek(0), gates.leases_left()) == (before, 3)
+
+
+@virtually
+async def test_no_permit_and_no_time_for_one() -> None:
+    """Where nobody may wait for a permit a call without one is refused at once, and its turn is there for the next."""
+    gates = everything(max_wait=0)
+    holder = begun(gates.scenario(Step(seconds=3)))
+    await asyncio.sleep(2)
+    scenario = gates.scenario()
+    assert isinstance(await scenario.caught(), ConcurrencyLimited)
+    assert (now(), scenario.sends, gates.limiter.limiter.remaining(2), gates.leases_left()) == (2, 0, 1, 2)
+    await holder
+    gates.check_at_rest()
+
+
+# What changes while it waits. A call waits for its turn until 10, or for the permit that comes back at 10.
+
+
+def wait_until_10(gates: Gates, state: str) -> None:
+    """Let the next call wait until 10, in this state."""
+    assert gates.permits is not None
+    if state == "turn":
+        gates.limiter.pause(10, 0, LOCAL)
+    elif state == "permit":
+        gates.permits.take()
+        asyncio.get_running_loop().call_at(10, gates.permits.give_back)
+
+
+WAITING = pytest.mark.parametrize("state", ["turn", "permit"])
+
+
+@WAITING
+@virtually
+async def test_a_breaker_that_opened_meanwhile_refuses(state: str) -> None:
+    """Where the breaker opens while a call waits nothing is sent, and permit and turn go to the next."""
+    gates = everything()
+    assert gates.circuit is not None
+    wait_until_10(gates, state)
+    asyncio.get_running_loop().call_at(5, gates.circuit.force, OPEN, 5, 100)
+    scenario = gates.scenario()
+    error = await scenario.caught()
+    assert isinstance(error, BreakerOpen)
+    assert (error.retry_after, now(), scenario.sends) == (95, 10, 0)
+    assert gates.limiter.limiter.peek(10) == 0
+    gates.check_at_rest()
+
+
+@WAITING
+@virtually
+async def test_a_breaker_that_opened_and_closed_meanwhile_admits(state: str) -> None:
+    """A call whose lease is no longer good asks for another, and sends if it gets one: that one counts."""
+    gates = everything()
+    assert gates.circuit is not None
+    wait_until_10(gates, state)
+    asyncio.get_running_loop().call_at(5, gates.circuit.force, OPEN, 5, 1)
+    asyncio.get_running_loop().call_at(6, gates.circuit.reset, 6)
+    scenario = gates.scenario(Step(busy()), retry=None)
+    await scenario.caught()
+    assert (scenario.sends, gates.circuit.figures(10).failed) == (1, 1)
+
+
+@pytest.mark.parametrize("state", ["turn", "permit", "just come"])
+@virtually
+async def test_probes_are_exact_under_concurrency(state: str) -> None:
+    """Of fifty calls that have waited, or come at once, three are sent: as many as a half-open breaker lets through."""
+    gates = Gates(breaker=Breaker(half_open_permits=3), concurrency=Concurrency(10))
+    assert gates.circuit is not None
+    for _ in range(10):
+        wait_until_10(gates, state)
+    asyncio.get_running_loop().call_at(5, gates.circuit.force, OPEN, 5, 1)
+    await asyncio.sleep(10 if state == "just come" else 0)
+    scenarios = [gates.scenario(Step(seconds=1), timeout=PATIENT) for _ in range(50)]
+    results = await asyncio.gather(*map(begun, scenarios))
+    assert sorted(scenario.sent_at for scenario in scenarios) == [[]] * 47 + [[10]] * 3
+    refusals = [result for result in results if result is not None]
+    assert {(type(error), getattr(error, "retry_after", 0)) for error in refusals} == {(BreakerOpen, None)}
+    assert {scenario.call.ended for scenario in scenarios} == {10, 11}
+    assert gates.circuit.state(11) is CLOSED
+    gates.check_at_rest()
+
+
+@virtually
+async def test_a_lost_probe_is_another_callers() -> None:
+    """A probe that was cancelled, or whose result says nothing, makes room for one more, and for no more than one."""
+    gates = everything(half_open_permits=1)
+    gates.plan = replace(gates.plan, limiter=None, permits=None)
+    lost = begun(gates.scenario(Step(seconds=9)))
+    await asyncio.sleep(1)
+    assert isinstance(await gates.scenario().caught(), BreakerOpen)
+    lost.cancel()
+    await asyncio.wait([lost])
+    neutral = await gates.scenario(Step(KeyError("x"))).caught()
+    assert isinstance(neutral, KeyError)
+    last = [gates.scenario(Step(seconds=9)) for _ in range(2)]
+    await asyncio.wait([begun(scenario) for scenario in last])
+    assert [scenario.sends for scenario in last] == [1, 0]
+
+
+@virtually
+async def test_a_stale_result_does_not_count() -> None:
+    """What was sent before the breaker opened says nothing about the time after it, be it good or bad."""
+    gates = Gates(breaker=Breaker(minimum_calls=1, half_open_permits=1))
+    assert gates.circuit is not None
+    early = [begun(gates.scenario(Step(error, seconds=4), retry=None)) for error in (busy(), None)]
+    await asyncio.sleep(1)
+    gates.half_open()
+    probe = begun(gates.scenario(Step(seconds=4)))
+    await asyncio.wait(early)
+    assert (gates.circuit.state(4), gates.circuit.figures(4).buffered, gates.leases_left()) == (HALF_OPEN, 0, 0)
+    await probe
+    assert gates.circuit.state(5) is CLOSED
+
+
+@virtually
+async def test_a_pause_holds_for_those_who_queue_for_a_permit() -> None:
+    """A call that had its turn and waited for a permit when everybody was told to pause obeys like all others."""
+    gates = Gates(concurrency=Concurrency(1))
+    told = gates.scenario(Step(throttled(retry_after=5), seconds=1), retry=None)
+    queued = [gates.scenario(Step(seconds=1)) for _ in range(3)]
+    impatient = gates.scenario(timeout=Timeout(total=3))
+    tasks = [begun(scenario) for scenario in (told, impatient, *queued)]
+    await asyncio.wait(tasks)
+    assert sorted(scenario.sent_at for scenario in queued) == [[6], [7], [8]]
+    refusal = tasks[1].result()
+    assert isinstance(refusal, RateLimitedLocally)
+    assert (refusal.retry_after, impatient.call.ended, impatient.sends) == (3, 1, 0)
+    assert impatient.call.waited == {WaitCause.CONCURRENCY: 1}
+    assert sorted(scenario.call.waited[WaitCause.RATE_LIMIT] for scenario in queued) == [5, 5, 5]
+    gates.check_at_rest()
+
+
+@virtually
+async def test_a_turn_given_up_for_a_pause_is_not_lost() -> None:
+    """Who gives way to a pause in the moment of its turn gives that turn back, and takes another after the pause."""
+    gates = Gates(concurrency=Concurrency(1), rates=(RateLimit(1, per=10_000, burst=3),))
+    told = gates.scenario(Step(throttled(retry_after=5)), retry=None)
+    queued = gates.scenario()
+    await asyncio.wait([begun(told), begun(queued)])
+    assert (queued.sent_at, gates.limiter.limiter.remaining(5)) == ([5], 1)
+
+
+# A breaker in metrics_only.
+
+
+@virtually
+async def test_metrics_only_says_what_it_would_refuse() -> None:
+    """A shadow breaker lets every call through, and says once a call that it would have refused it."""
+    gates = Gates(breaker=Breaker(mode="metrics_only", minimum_calls=1))
+    first = gates.scenario(Step(busy()), retry=Retry(base=0))
+    second = gates.scenario(Step(busy()), Step(), retry=Retry(base=0))
+    for scenario in (first, second):
+        await scenario.caught()
+    shadow = CallRefused(reason=ErrorType.BREAKER_OPEN, enforced=False, breaker="shop")
+    for scenario, sends in ((first, 3), (second, 2)):
+        events = [event for event in scenario.recording.events if isinstance(event, CallRefused)]
+        assert (events, scenario.sends) == ([shadow], sends)
