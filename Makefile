@@ -16,7 +16,7 @@ define venv
 	exit 1
 endef
 
-.PHONY: help demo test check bench generate format clean test-pythons
+.PHONY: help demo test check mutants bench generate format clean test-pythons
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,8 +49,13 @@ check: ## form, types, floors, and whether the generated files are fresh
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.generate --check
 
-bench: ## CPU per call, beside raw aiohttp and bare OpenTelemetry (BENCH_ARGS=...)
+mutants: ## break the decisions in every small way: a test must notice each (MUTANTS=breaker for one module; some 15 min)
+	$(call venv,dev)
+	$(BIN)/python -m tools.mutants $(MUTANTS)
+
+bench: ## CPU per decision; CPU per call, beside raw aiohttp and bare OpenTelemetry (BENCH_ARGS=...)
 	$(call venv,test)
+	$(BIN)/python -m tests.benchmarks.decisions
 	$(BIN)/python -m tests.benchmarks.cost $(BENCH_ARGS)
 
 generate: ## write the generated files anew

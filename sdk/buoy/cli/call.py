@@ -93,7 +93,13 @@ async def _call(args: argparse.Namespace, chronicle: Chronicle) -> buoy.HttpResu
     target: Target = args.url
     body: Body | None = args.data
     headers = {} if body is None else {"Content-Type": body.content_type}
-    async with buoy.Provider("cli", base_url=target.origin, retry=args.attempts, timeout=args.timeout) as provider:
+    async with buoy.Provider(
+        "cli",
+        base_url=target.origin,
+        retry=args.attempts,
+        timeout=args.timeout,
+        breaker=None,  # it is about many calls: here it could only cut short the tries that were asked for
+    ) as provider:
         operation = provider.find(_method_of(args), _TEMPLATE, None)
         operation.plan = replace(operation.plan, recorder=chronicle.around(operation.plan.recorder))
         operation.send = _as_given(target, operation.send)

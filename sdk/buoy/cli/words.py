@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from buoy.cli.story import Failure, Judgement, Received, SendStep, Story, WaitStep
-from buoy.outcome import AttemptKind, CallResult, DelaySource, Outcome, StopReason
+from buoy.outcome import AttemptKind, CallResult, DelaySource, Outcome, StopReason, WaitCause
 
 _LABEL = 10
 _LONGEST = 200
@@ -23,6 +23,11 @@ STOPS = {
     StopReason.NOT_IDEMPOTENT: "sending it again could do it twice",
     StopReason.RETRY_AFTER: "the provider asks to wait longer than there is time (--timeout)",
     StopReason.REFUSED: "the breaker or a limit of ours kept the next try back",
+}
+WAITS = {
+    WaitCause.BACKOFF: "backoff",
+    WaitCause.RATE_LIMIT: "pause for the rate limit",
+    WaitCause.CONCURRENCY: "queue for a permit",
 }
 CHOSEN = {
     DelaySource.BACKOFF: "us",
@@ -78,7 +83,7 @@ def _send(step: SendStep) -> str:
 def _wait(step: WaitStep) -> str:
     chosen = "" if step.chosen_by is None else f", chosen by {CHOSEN[step.chosen_by]}"
     after = "" if step.after is None else f", after {step.after}"
-    return _line("wait", f"{step.cause} of {seconds(step.seconds)}{chosen}{after}")
+    return _line("wait", f"{WAITS[step.cause]} of {seconds(step.seconds)}{chosen}{after}")
 
 
 def _judged(judgement: Judgement) -> str:

@@ -48,7 +48,7 @@ class Budget:
         self._width = policy.ttl / SLICES
         self._begin = now
         self._slice = 0
-        self._until = now + self._width - _SLACK
+        self._until = now
 
     def deposit(self, now: float) -> None:
         """Pay in for a call that begins now."""
@@ -99,7 +99,7 @@ class Budget:
         self._until = self._begin + (number + 1) * self._width - _SLACK
 
     def _number(self, at: float) -> int:
-        return int((at - self._begin + _SLACK) // self._width)
+        return int((at - self._begin + _SLACK) / self._width)
 
 
 def _within(option: str, value: object, low: float, high: float, unit: str) -> None:

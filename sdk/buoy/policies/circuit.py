@@ -108,10 +108,11 @@ class Circuit:
         self._minimum = self._minimum_in(_CLOSED)
         self._state = _INITIAL[policy.mode]
         # When the present state ends by itself; only open and half-open do, and for the others it says nothing.
-        self._until = inf
+        self._until: float
         self._generation = self._openings = self._permits = self._not_permitted = 0
         self._jitter = 1.0
-        self._seen = self.figures(0.0)
+        # The figures that opened it, while it is open.
+        self._seen: Figures
         self._transitions: list[Transition] = []
         # The rates that reached their threshold in this period of metrics_only, each once.
         self.crossed: tuple[BreakerCause, ...] = ()

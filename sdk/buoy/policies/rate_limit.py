@@ -134,7 +134,8 @@ class Limiter:
         self._pending: deque[Reservation] = deque()
         self._clock = -inf
         self._window: Window | None = None
-        self._quota = inf
+        # How much the provider lets us send in each of its windows, and how long they are. Unknown before it spoke.
+        self._quota: float
         self._length = 0.0
         self.capacity = min((limit.capacity for limit in limits), default=inf)
         self.max_wait = min((inf if limit.max_wait is None else limit.max_wait for limit in limits), default=inf)
@@ -212,7 +213,7 @@ class Limiter:
         self._length = max(reset, window if window is not None and 0 < window <= _LONGEST else self._length)
         self._quota = inf if limit is None or not limit >= 1 else min(_LARGEST_BURST, limit)
         remaining = max(0.0, min(_LARGEST_BURST, remaining))
-        if window is not None and self._quota < inf and remaining >= 1:
+        if window is not None:
             remaining = min(remaining, max(1.0, self._quota * reset / self._length))
         told = Window(now + reset, remaining, told=True)
         after = self._agreed(before, told)
@@ -239,7 +240,7 @@ class Limiter:
 
     def full_in(self, now: float) -> float:
         """Return the seconds until every own rate has its whole burst again."""
-        return max(0.0, max(self._tats, default=0.0) - max(now, self._clock)) if self._tats else 0.0
+        return max(0.0, max(self._tats, default=-inf) - max(now, self._clock))
 
     def _turn(self, earliest: float, cost: float) -> tuple[float, Window | None]:
         """Return the first turn from ``earliest`` on, behind all who wait, and the provider's window after it."""
@@ -328,7 +329,7 @@ class Limiter:
             self._tats = entries[0].before
             for entry in entries:
                 if entry.gone:
-                    self._claim(entry, window)
+                    self._tats = self._worked_off(self._tats, entry)
         self._window = window
         for entry in waiting:
             entry.before, entry.window = self._tats, self._window

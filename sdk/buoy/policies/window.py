@@ -114,4 +114,4 @@ class TimeWindow:
         self.total = self.failed = self.slow = 0
 
     def _at(self, now: float) -> int:
-        return int((now + _SLACK) // self._width)
+        return int((now + _SLACK) / self._width)

@@ -1,24 +1,46 @@
 """The judge: does what was reported agree with what the server saw? Imports no part of Buoy.
 
-It reads two files and nothing else: ``server.jsonl``, what the demo server logged of the requests it read, and
-``otlp.jsonl``, what its receiver got from the SDK's exporter. ``python -m tests.support.judge DIR`` prints the truth.
+It reads three files and nothing else: ``server.jsonl``, what the demo server logged of the requests it read,
+``callers.jsonl``, what the callers saw of their calls, and ``otlp.jsonl``, what the demo's receiver got from the SDK's
+exporter. ``python -m tests.support.judge DIR`` prints the truth.
 
-    serverlog  otlp      the two sources, each read into plain records
-    contract             what the telemetry contract promises, written down a second time
-    case                 both sources side by side: which request is which span
-    wire  spans  metrics the checks: log against spans, spans among themselves, metrics against spans
-    table                the text
+    serverlog  callerlog  otlp   the sources, each read into plain records
+    contract                     what the telemetry contract promises, written down a second time
+    case                         the sources side by side: which request is which span, who called
+    wire  callers                the checks of log and notes against spans,
+    spans  policies  times       of spans among themselves,
+    metrics  breakers            of metrics against spans and among themselves
+    table                        the text
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.judge import metrics, otlp, serverlog, spans, wire
+from tests.support.judge import (
+    breakers,
+    callerlog,
+    callers,
+    metrics,
+    otlp,
+    policies,
+    serverlog,
+    spans,
+    times,
+    wire,
+)
 from tests.support.judge.case import Case
 from tests.support.judge.table import render
 
-CHECKS: tuple[tuple[str, Callable[[Case], Iterator[str]]], ...] = (*wire.CHECKS, *spans.CHECKS, *metrics.CHECKS)
+CHECKS: tuple[tuple[str, Callable[[Case], Iterator[str]]], ...] = (
+    *wire.CHECKS,
+    *callers.CHECKS,
+    *spans.CHECKS,
+    *policies.CHECKS,
+    *times.CHECKS,
+    *metrics.CHECKS,
+    *breakers.CHECKS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +52,10 @@ class Verdict:
 
 
 def judge(directory: Path) -> Verdict:
-    """Judge the run that left its two files in ``directory``."""
+    """Judge the run that left its files in ``directory``."""
     log = serverlog.load(directory / "server.jsonl")
     exported = otlp.load(directory / "otlp.jsonl")
-    case = Case(log, exported)
+    case = Case(log, exported, callerlog.load(directory / "callers.jsonl"))
     differences = [f"[sources] {problem}" for problem in (*log.problems, *exported.problems)]
     for name, check in CHECKS:
         differences += [f"[{name}] {difference}" for difference in check(case)]

@@ -1,28 +1,38 @@
-"""Both sources side by side: which request is which attempt span, and which attempts belong to which call."""
+"""The sources side by side: which request is which attempt span, which attempts are of which call, who called."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from tests.support.judge.callerlog import Seen
 from tests.support.judge.otlp import SCOPE, Exported, Key, Point, Span
 from tests.support.judge.serverlog import Served, ServerLog
 
 TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 RESENDS = "http.request.resend_count"
+DUPLICATE = "buoy.duplicate.source"
+IN_FLIGHT = "in_flight"
+STOP = "buoy.retry.stop_reason"
 
 
 class Case:
     """The indexed evidence. ``calls`` and ``attempts`` are Buoy's spans, ``strange`` those of them that are neither."""
 
-    def __init__(self, log: ServerLog, exported: Exported) -> None:
+    def __init__(self, log: ServerLog, exported: Exported, seen: list[Seen]) -> None:
         self.log = log
         self.exported = exported
+        self.seen = seen
+        self.callers = {caller.trace: caller for caller in seen if caller.trace is not None}
         self.spans: dict[Key, Span] = {span.key: span for span in exported.spans}
         ours = [span for span in self.spans.values() if span.scope == SCOPE]
         self.attempts = [span for span in ours if "buoy.attempt.kind" in span.attributes]
         self.calls = [span for span in ours if is_call(span)]
         self.strange = [span for span in ours if "buoy.attempt.kind" not in span.attributes and not is_call(span)]
         self._sends = self._group()
+        self._joiners: dict[Key, list[Span]] = defaultdict(list)
+        for call in self.calls:
+            if joined(call):
+                self._joiners[call.links[0] if call.links else ("", "")].append(call)
         self.requests: dict[Key, list[Served]] = defaultdict(list)
         for served in log.requests:
             self.requests[key_of(served.traceparent)].append(served)
@@ -30,6 +40,26 @@ class Case:
     def sends(self, call: Span) -> list[Span]:
         """Return the attempt spans of a call, in the order in which they say they were sent."""
         return self._sends.get(call.key, [])
+
+    def begun_by_end_of(self, call: Span) -> list[Span]:
+        """Return the sends that a call can know of: those begun after it ended are its flight's alone."""
+        return [send for send in self.sends(call) if send.start <= call.end]
+
+    def joiners(self, call: Span) -> list[Span]:
+        """Return the calls that joined this one."""
+        return self._joiners.get(call.key, [])
+
+    def first_of(self, call: Span) -> Span | None:
+        """Return the call whose sends these callers share: itself, or the one it joined."""
+        if not joined(call):
+            return call
+        first = self.spans.get(call.links[0]) if call.links else None
+        return first if first is not None and is_call(first) else None
+
+    def may_be_outlived(self, call: Span) -> bool:
+        """Tell whether the flight of this call may have gone on after the caller left: then no span tells all of it."""
+        left = call.error_type == "cancelled" or call.text(STOP) == "deadline"
+        return left and bool(self.joiners(call))
 
     def call_of(self, attempt: Span) -> Span | None:
         """Return the call that an attempt belongs to."""
@@ -62,6 +92,16 @@ class Case:
 def is_call(span: Span) -> bool:
     """Tell whether a span is that of a call: only they carry how safe a repetition is."""
     return span.scope == SCOPE and "buoy.call.safety" in span.attributes
+
+
+def joined(call: Span) -> bool:
+    """Tell whether a call waited for the answer to another one."""
+    return call.text(DUPLICATE) == IN_FLIGHT
+
+
+def counts_as(call: Span) -> str | None:
+    """Return the error a call counts as: its own, or the one that a fallback masked."""
+    return call.error_type or call.text("buoy.error.masked")
 
 
 def key_of(traceparent: str | None) -> Key:

@@ -3,6 +3,7 @@
 A second copy is the point: a judge that read the SDK's table would find every mistake of that table correct.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 FAILURE, CALLER_ERROR, REFUSED, CANCELLED = "failure", "caller_error", "refused", "cancelled"
@@ -39,6 +40,35 @@ REFUSALS: Final = {
     "needs_consent": REFUSED,
     "cancelled": CANCELLED,
 }
+
+# What a caller sees raised -> error.type; an HttpError is what its status is.
+RAISED: Final = {
+    "BreakerOpen": {"breaker_open"},
+    "RateLimitedLocally": {"rate_limited_locally"},
+    "ConcurrencyLimited": {"concurrency_limited"},
+    "DeadlineExceeded": {"deadline_exceeded"},
+    "NetworkError": {"network_error"},
+    "TimedOut": {"timeout"},
+    "OutcomeUnknown": {"network_error", "timeout"},
+    "Undecodable": {"server_error"},
+    "CancelledError": {"cancelled"},
+}
+
+# What may hold back a try; it is no failure of a call whose earlier tries failed.
+POLICIES: Final = ("breaker_open", "rate_limited_locally", "concurrency_limited")
+
+# What a breaker may do: state -> why -> the states that it may come from. By hand it may do anything.
+TRANSITIONS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "open": {
+        "failure_rate": ("closed",),
+        "slow_rate": ("closed",),
+        "retry_after": ("closed", "half_open"),
+        "probe_failed": ("half_open",),
+    },
+    "half_open": {"wait_elapsed": ("open",)},
+    "closed": {"probe_succeeded": ("half_open",)},
+}
+STATES: Final = ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
 
 _BY_STATUS: Final = {
     400: "bad_request",

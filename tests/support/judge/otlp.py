@@ -1,4 +1,4 @@
-"""What the SDK said: the raw OTLP requests, decoded into spans and the last value of every metric series."""
+"""What the SDK said: the raw OTLP requests, decoded into spans, and metrics as they stood at each export."""
 
 import base64
 import gzip
@@ -23,6 +23,14 @@ Value = str | int | float | bool
 Key = tuple[str, str]  # trace id and span id, in hex
 
 
+class SpanEvent(NamedTuple):
+    """Something that happened within a span, at ``time`` in Unix nanoseconds."""
+
+    name: str
+    time: int
+    attributes: Mapping[str, Value]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """One exported span; times are Unix nanoseconds, status is UNSET, OK or ERROR."""
@@ -38,6 +46,8 @@ class Span:
     end: int
     status: str
     attributes: Mapping[str, Value]
+    events: tuple[SpanEvent, ...] = ()
+    links: tuple[Key, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -59,24 +69,43 @@ class Span:
         value = self.attributes.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
+    def seconds(self, name: str) -> float:
+        """Return a number of seconds; 0 where it is absent."""
+        value = self.attributes.get(name)
+        return value if isinstance(value, float) else 0.0
+
+    def told(self, event: str) -> list[SpanEvent]:
+        """Return the events of that name."""
+        return [told for told in self.events if told.name == event]
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end."""
+        return (self.end - self.start) / 1e9
+
     def __str__(self) -> str:
         """Name the span so that it can be found."""
         return f"span {self.name!r} {self.trace_id}/{self.span_id}"
 
 
 class Point(NamedTuple):
-    """The last value of one series: the value of a sum, or the count of a histogram."""
+    """A value of one series: the value of a sum or a gauge, or the count of a histogram and the sum of what it saw."""
 
     labels: Mapping[str, Value]
     value: int
+    total: float = 0.0
+
+
+Readings = Mapping[str, list[Point]]
 
 
 @dataclass(slots=True)
 class Exported:
-    """All that was exported."""
+    """All that was exported. ``metrics`` are the last values of all series, ``exports`` the values of each export."""
 
     spans: list[Span] = field(default_factory=list)
     metrics: dict[str, list[Point]] = field(default_factory=dict)
+    exports: list[Readings] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -91,7 +120,12 @@ class _Series(NamedTuple):
 class _Sample(NamedTuple):
     time: int
     value: int
+    total: float
     may_fall: bool
+
+    def at(self, series: _Series) -> Point:
+        """Return it as a point of its series."""
+        return Point(dict(series.labels), self.value, self.total)
 
 
 def load(path: Path) -> Exported:
@@ -106,12 +140,15 @@ def load(path: Path) -> Exported:
         if record["signal"] == "traces":
             exported.spans += _spans(ExportTraceServiceRequest.FromString(body))
         elif record["signal"] == "metrics":
+            readings: defaultdict[str, list[Point]] = defaultdict(list)
             for series, sample in _samples(ExportMetricsServiceRequest.FromString(body), exported):
                 samples[series].append(sample)
+                readings[series.metric].append(sample.at(series))
+            exported.exports.append(readings)
     for series, values in samples.items():
         values.sort(key=lambda sample: sample.time)
         exported.problems += _falls(series, values)
-        exported.metrics.setdefault(series.metric, []).append(Point(dict(series.labels), values[-1].value))
+        exported.metrics.setdefault(series.metric, []).append(values[-1].at(series))
     return exported
 
 
@@ -131,6 +168,11 @@ def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
                     end=span.end_time_unix_nano,
                     status=trace_pb2.Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
                     attributes=dict(_plain(span.attributes)),
+                    events=tuple(
+                        SpanEvent(event.name, event.time_unix_nano, dict(_plain(event.attributes)))
+                        for event in span.events
+                    ),
+                    links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
                 )
 
 
@@ -151,13 +193,13 @@ def _samples_of(metric: metrics_pb2.Metric, origin: bytes) -> Iterator[tuple[_Se
             value = point.as_int if point.HasField("as_int") else round(point.as_double)
             yield (
                 _Series(origin, metric.name, frozenset(_plain(point.attributes)), point.start_time_unix_nano),
-                _Sample(point.time_unix_nano, value, falls),
+                _Sample(point.time_unix_nano, value, 0.0, falls),
             )
     for counts in (metric.histogram.data_points, metric.exponential_histogram.data_points):
         for count in counts:
             yield (
                 _Series(origin, metric.name, frozenset(_plain(count.attributes)), count.start_time_unix_nano),
-                _Sample(count.time_unix_nano, count.count, may_fall=False),
+                _Sample(count.time_unix_nano, count.count, count.sum, may_fall=False),
             )
 
 

@@ -24,6 +24,7 @@ class Served:
     sent: str = "nothing"
     left: bool = False
     retry_after: int | None = None
+    remaining: int | None = None
 
     @property
     def label(self) -> str:
@@ -116,7 +117,7 @@ def _end(served: Served | None, record: dict[str, Any], log: ServerLog) -> None:
         return
     served.ended_at = record["time"]
     served.status, served.sent, served.left = record["status"], record["sent"], record["left"]
-    served.fault, served.retry_after = record["fault"], record["retry_after"]
+    served.fault, served.retry_after, served.remaining = record["fault"], record["retry_after"], record["remaining"]
 
 
 def _gaps(requests: list[Served]) -> Iterator[str]:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from tests.support.judge.case import RESENDS, Case
-from tests.support.judge.contract import FAILURES, REFUSALS
+from tests.support.judge.case import RESENDS, STOP, Case, counts_as, joined
+from tests.support.judge.contract import FAILURES, REFUSALS, REFUSED, result_of
 from tests.support.judge.otlp import Span
 
 TRIES = ("first", "retry")
@@ -77,7 +77,7 @@ def traces_are_complete(case: Case) -> Iterator[str]:
 def sends_add_up(case: Case) -> Iterator[str]:
     """A call has as many attempt spans as it says, numbered without a gap."""
     for call in case.calls:
-        sends = case.sends(call)
+        sends = case.begun_by_end_of(call)
         tries = [send for send in sends if send.text("buoy.attempt.kind") in TRIES]
         for label, found in (("buoy.call.sends", len(sends)), ("buoy.call.attempts", len(tries))):
             if call.number(label) != found:
@@ -94,8 +94,10 @@ def sends_add_up(case: Case) -> Iterator[str]:
 def calls_end_as_their_last_send(case: Case) -> Iterator[str]:
     """Cancellation wins; else the last send names the call; a refusal names it only where nothing was sent."""
     for call in case.calls:
+        if joined(call) or case.may_be_outlived(call):
+            continue  # these are checked with their flight
         sends = case.sends(call)
-        said = call.error_type or call.text("buoy.error.masked")
+        said = counts_as(call)
         last = sends[-1].error_type if sends else None
         undecodable = last is None and said == "server_error" and call.text("buoy.error.phase") == "decode"
         if said == "cancelled" or undecodable or (sends and said == last):
@@ -107,21 +109,25 @@ def calls_end_as_their_last_send(case: Case) -> Iterator[str]:
 
 
 def attempts_are_cancelled_with_their_call(case: Case) -> Iterator[str]:
-    """Only the caller cancels."""
+    """Only the caller cancels; of several who share a send, the last one who leaves."""
     for attempt in case.attempts:
         call = case.call_of(attempt)
-        if attempt.error_type == "cancelled" and call is not None and call.error_type != "cancelled":
+        if attempt.error_type != "cancelled" or call is None or call.error_type == "cancelled":
+            continue
+        if not any(other.error_type == "cancelled" or other.text(STOP) == "deadline" for other in case.joiners(call)):
             yield f"{attempt} was cancelled, its call ended as {call.error_type or 'success'}"
 
 
 def stops_are_explained(case: Case) -> Iterator[str]:
     """A call that failed says why it was not tried again; one that succeeded has nothing to say."""
     for call in case.calls:
-        reason = call.text("buoy.retry.stop_reason")
+        reason = call.text(STOP)
         if call.error_type is None and "buoy.error.masked" not in call.attributes and reason is not None:
             yield f"{call} succeeded, and stopped retrying because of {reason}"
         if call.error_type in FAILURES and reason is None:
             yield f"{call} failed with {call.error_type}, and does not say why it was not tried again"
+        if result_of(call.error_type) == REFUSED and reason not in ("refused", "deadline"):
+            yield f"{call} was refused with {call.error_type}, and says that it stopped because of {reason}"
 
 
 def _form(span: Span, name: str, kind: str, needs: tuple[str, ...]) -> Iterator[str]:

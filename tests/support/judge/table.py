@@ -1,13 +1,13 @@
-"""The truth table as text: what the server's log says beside what the exported OTLP says. Judges nothing."""
+"""The truth table as text: what server and callers say beside what the exported OTLP says. Judges nothing."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 
-from tests.support.judge import metrics, wire
-from tests.support.judge.case import Case
+from tests.support.judge import breakers, callers, metrics, times, wire
+from tests.support.judge.case import DUPLICATE, STOP, Case
 
 MISSING = "-"
-Row = tuple[str, str, str]
+Row = tuple[str, *tuple[str, ...]]
 
 
 def render(case: Case) -> str:
@@ -17,19 +17,31 @@ def render(case: Case) -> str:
         f"server: {len(log.requests)} requests read, {log.reset_unread} reset unread, {log.closed_idle} closed idle, "
         f"{log.dropped_unread} dropped at a closing of its socket"
     )
-    otlp = f"otlp:   {len(case.calls)} call spans, {len(case.attempts)} attempt spans"
+    seen = f"callers: {len(case.seen)} calls"
+    otlp = (
+        f"otlp: {len(case.calls)} call spans, {len(case.attempts)} attempt spans, {len(case.exported.exports)} exports"
+    )
+    lasted, told = sum(call.duration for call in case.calls), sum(map(times.told, case.calls))
+    time = f"time: {lasted:.1f} s in calls, {told / lasted if lasted else 1:.2%} of it tries and waits"
     blocks = [
         _block("requests by operation", ("server", "spans"), _operations(case)),
         _block("requests by answer", ("server", "spans"), _answers(case)),
         _block("sends the server never read", ("", "spans"), _unread(case)),
         _block("attempts by kind", ("spans", "metric"), _kinds(case)),
+        _block("calls by operation", ("callers", "spans", "metric"), _called(case)),
+        _block("what callers got", ("callers", "spans"), _endings(case)),
         _block("calls by result", ("spans", "metric"), _results(case)),
         _block("errors of attempts", ("spans", "metric"), _attempt_errors(case)),
         _block("errors of calls", ("spans", "metric"), _call_errors(case)),
         _block("retries by reason", ("spans", "metric"), _retries(case)),
         _block("retrying abandoned by reason", ("spans", "metric"), _abandoned(case)),
+        _block("refusals by reason", ("spans", "metric"), _refusals(case)),
+        _block("duplicates by source", ("callers", "spans", "metric"), _duplicates(case)),
+        _block("fallbacks by source", ("callers", "spans", "metric"), _fallbacks(case)),
+        _block("seconds waited", ("spans", "metric"), _waits(case)),
+        _block("breaker transitions", ("metric",), ((name, str(count)) for name, count in breakers.transitions(case))),
     ]
-    return "\n".join((server, otlp, *(block for block in blocks if block)))
+    return "\n".join((server, seen, otlp, time, *(block for block in blocks if block)))
 
 
 def _operations(case: Case) -> Iterator[Row]:
@@ -89,9 +101,53 @@ def _retries(case: Case) -> Iterator[Row]:
 
 
 def _abandoned(case: Case) -> Iterator[Row]:
-    label = "buoy.retry.stop_reason"
+    spans = metrics.by_span((call for call in case.calls if STOP in call.attributes), STOP)
+    yield from _rows(_named(spans), _named(metrics.by_series(case, metrics.ABANDONED, STOP)))
+
+
+def _called(case: Case) -> Iterator[Row]:
+    label = "buoy.operation"
+    called = Counter(caller.operation for caller in case.seen)
+    counted = metrics.by_series(case, metrics.CALLS, label)
+    yield from _rows(called, _named(metrics.by_span(case.calls, label)), _named(counted))
+
+
+def _endings(case: Case) -> Iterator[Row]:
+    agreed = Counter(callers.label(caller) for caller, call in callers.pairs(case) if callers.agrees(caller, call))
+    left = sum(1 for call in case.calls if call.trace_id not in case.callers and call.error_type == "cancelled")
+    yield from _rows(Counter(map(callers.label, case.seen)), agreed + Counter({"CancelledError": left}))
+
+
+def _refusals(case: Case) -> Iterator[Row]:
+    counted = metrics.by_series(case, metrics.REFUSALS_COUNTED, "buoy.provider", *metrics.REFUSAL)
+    yield from _rows(_enforced(metrics.told_refusals(case)), _enforced(counted))
+
+
+def _enforced(tally: metrics.Tally) -> Counter[str]:
+    named: Counter[str] = Counter()
+    for (_, reason, enforced), count in tally.items():
+        named[f"{reason}" if enforced is True else f"{reason}, in the shadow: not enforced"] += count
+    return named
+
+
+def _duplicates(case: Case) -> Iterator[Row]:
+    told = Counter(caller.duplicate for caller in case.seen if caller.duplicate is not None)
+    spans = metrics.by_span((call for call in case.calls if DUPLICATE in call.attributes), DUPLICATE)
+    yield from _rows(told, _named(spans), _named(metrics.by_series(case, metrics.DUPLICATES, DUPLICATE)))
+
+
+def _fallbacks(case: Case) -> Iterator[Row]:
+    label = metrics.FALLBACK_SOURCE
+    told = Counter(callers.source_of(caller) for caller in case.seen if caller.origin == callers.FALLBACK)
     spans = metrics.by_span((call for call in case.calls if label in call.attributes), label)
-    yield from _rows(_named(spans), _named(metrics.by_series(case, metrics.ABANDONED, label)))
+    yield from _rows(told, _named(spans), _named(metrics.by_series(case, metrics.FALLBACKS, label)))
+
+
+def _waits(case: Case) -> Iterator[Row]:
+    for cause in metrics.CAUSES:
+        spans, counted = metrics.waited(case, cause)
+        if spans or counted:
+            yield cause, f"{spans:.3f}", f"{counted:.3f}"
 
 
 def _named(tally: metrics.Tally, last: int | None = None) -> Counter[str]:
@@ -103,16 +159,20 @@ def _named(tally: metrics.Tally, last: int | None = None) -> Counter[str]:
     return named
 
 
-def _rows(left: Counter[str], right: Counter[str]) -> Iterator[Row]:
-    for name in sorted({*left, *right}):
-        if left[name] or right[name]:
-            yield name, str(left[name]), str(right[name])
+def _rows(*columns: Counter[str]) -> Iterator[Row]:
+    for name in sorted({name for column in columns for name in column}):
+        if any(column[name] for column in columns):
+            yield name, *(str(column[name]) for column in columns)
 
 
-def _block(title: str, heads: tuple[str, str], rows: Iterator[Row]) -> str:
-    lines = [f"  {name:<58}{left:>9}{right:>9}{_mark(left, right)}" for name, left, right in rows]
-    return "\n".join(("", f"{title:<60}{heads[0]:>9}{heads[1]:>9}", *lines)) if lines else ""
+def _block(title: str, heads: tuple[str, ...], rows: Iterator[Row]) -> str:
+    lines = [f"  {name:<58}{_cells(cells)}{_mark(cells)}" for name, *cells in rows]
+    return "\n".join(("", f"{title:<60}{_cells(heads)}", *lines)) if lines else ""
 
 
-def _mark(left: str, right: str) -> str:
-    return "   <-" if left and left != right else ""
+def _cells(cells: Sequence[str]) -> str:
+    return "".join(f"{cell:>9}" for cell in cells)
+
+
+def _mark(cells: Sequence[str]) -> str:
+    return "   <-" if len({cell for cell in cells if cell}) > 1 else ""

@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 from buoy.cli.chronicle import Chronicle, Wait
-from buoy.events import Event, Recorder, Resent, RetryScheduled, WaitEnded
+from buoy.events import CallRefused, Event, FallbackUsed, Joined, Recorder, Resent, RetryScheduled, WaitEnded
 from buoy.outcome import (
     AttemptKind,
     DelaySource,
     ErrorType,
+    FallbackSource,
     Outcome,
     Phase,
     Safety,
@@ -73,20 +74,25 @@ def test_everything_is_passed_on() -> None:
     heard = Heard()
     chronicle = Chronicle().around(heard)
     call, send = made(chronicle), Send(1, AttemptKind.FIRST, 0.0)
-    resent = Resent(method="GET", send=send)
+    rare: list[Event] = [
+        SCHEDULED,
+        WAITED,
+        Resent(method="GET", send=send),
+        CallRefused(reason=ErrorType.BREAKER_OPEN, enforced=False),
+        Joined(first=call),
+        FallbackUsed(source=FallbackSource.STATIC, masked=LIMITED),
+    ]
     chronicle.call_started(call)
     chronicle.send_started(call, send)
     chronicle.send_ended(call, send)
-    for event in (SCHEDULED, WAITED, resent):
+    for event in rare:
         chronicle.happened(call, event)
     chronicle.call_ended(call)
     assert [
         ("call_started", call),
         ("send_started", call, send),
         ("send_ended", call, send),
-        ("happened", call, SCHEDULED),
-        ("happened", call, WAITED),
-        ("happened", call, resent),
+        *(("happened", call, event) for event in rare),
         ("call_ended", call),
     ] == heard.told
     assert call is chronicle.call
@@ -103,6 +109,16 @@ def test_steps_are_kept_in_order() -> None:
     chronicle.send_ended(call, second)
     wait = Wait(cause=WaitCause.BACKOFF, seconds=3.0, source=DelaySource.RETRY_AFTER, after=ErrorType.RATE_LIMITED)
     assert [first, wait, second] == chronicle.steps
+
+
+def test_only_a_backoff_was_chosen_by_somebody() -> None:
+    """A pause for the rate limit, between a failure and the next try, is not what was chosen after that failure."""
+    chronicle = Chronicle()
+    call = made(chronicle)
+    for event in (SCHEDULED, WAITED, WaitEnded(cause=WaitCause.RATE_LIMIT, seconds=1.0)):
+        chronicle.happened(call, event)
+    pause = Wait(cause=WaitCause.RATE_LIMIT, seconds=1.0, source=None, after=None)
+    assert [pause] == chronicle.steps[1:]
 
 
 def test_a_wait_that_nobody_announced_has_no_author() -> None:

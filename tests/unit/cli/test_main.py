@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import buoy
 from buoy import Retry, Timeout, __version__
 from buoy.cli import call, main
 
@@ -163,6 +164,20 @@ def test_defaults(parsed: Any) -> None:
     """Three tries in thirty seconds, no header, no body, and a method that follows from that."""
     args = parsed("http://h/")
     assert (Retry(), Timeout(), [], None, None) == (args.attempts, args.timeout, args.header, args.data, args.method)
+
+
+def test_one_call_has_no_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tries that were asked for are made: a breaker would stop after ten that failed."""
+    given: dict[str, Any] = {}
+
+    def provider(name: str, **options: Any) -> Any:
+        given.update(options, name=name)
+        raise LookupError
+
+    monkeypatch.setattr(buoy, "Provider", provider)
+    with pytest.raises(LookupError):
+        main(["call", "http://h/", "--attempts", "20"])
+    assert (Retry(max_attempts=20), None) == (given["retry"], given["breaker"])
 
 
 def test_options_become_policies(parsed: Any) -> None:

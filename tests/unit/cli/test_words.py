@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buoy.cli.story import Failure, Received, SendStep, Story, Time, WaitStep
-from buoy.cli.words import CHOSEN, ENDS, OUTCOMES, STOPS, seconds, tell, visible
+from buoy.cli.words import CHOSEN, ENDS, OUTCOMES, STOPS, WAITS, seconds, tell, visible
 from buoy.outcome import (
     AttemptKind,
     CallResult,
@@ -63,11 +63,11 @@ FAILURE = Failure(
 
 @pytest.mark.parametrize(
     ("words", "kind"),
-    [(OUTCOMES, Outcome), (STOPS, StopReason), (CHOSEN, DelaySource), (ENDS, CallResult)],
-    ids=["outcomes", "stops", "chosen", "ends"],
+    [(OUTCOMES, Outcome), (STOPS, StopReason), (WAITS, WaitCause), (CHOSEN, DelaySource), (ENDS, CallResult)],
+    ids=["outcomes", "stops", "waits", "chosen", "ends"],
 )
 def test_there_are_words_for_every_value(words: dict[StrEnum, str], kind: type[StrEnum]) -> None:
-    """A new outcome, stop reason, delay source or result fails here until somebody says it in plain words."""
+    """A new outcome, stop reason, wait, delay source or result fails here until somebody says it in plain words."""
     assert set(kind) == set(words)
 
 
@@ -89,6 +89,25 @@ def test_a_wait_is_told_with_cause_and_choice() -> None:
     told = tell(replace(STORY, steps=[PAUSE, replace(PAUSE, chosen_by=None, after=None)]))
     assert "wait      backoff of 1.50 s, chosen by the provider (Retry-After), after rate_limited\n" in told
     assert "wait      backoff of 1.50 s\n" in told
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (WaitCause.RATE_LIMIT, "wait      pause for the rate limit of 2.00 s\n"),
+        (WaitCause.CONCURRENCY, "wait      queue for a permit of 2.00 s\n"),
+    ],
+)
+def test_a_wait_for_a_policy_is_told_in_words(cause: WaitCause, text: str) -> None:
+    """A wait that no failure announced says what it was for."""
+    assert text in tell(replace(STORY, steps=[WaitStep(cause=cause, seconds=2.0, chosen_by=None, after=None)]))
+
+
+def test_a_retry_that_a_policy_kept_back_is_told() -> None:
+    """A call that gave up because its next try was refused says so."""
+    failure = replace(FAILURE, stop_reason=StopReason.REFUSED)
+    told = tell(replace(STORY, result=CallResult.FAILURE, answer=None, error=failure))
+    assert "no retry  the breaker or a limit of ours kept the next try back\n" in told
 
 
 def test_a_failure_without_a_text_of_ours_is_told_by_its_class() -> None:

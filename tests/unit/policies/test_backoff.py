@@ -44,6 +44,8 @@ CURVES = st.builds(
         (21, 1, 2, inf, 1048576),
         (10**6, 0, 2, 20, 0),
         (10**6, 1, 1, 20, 1),
+        # Growth too slow for a float to overflow goes on with every try.
+        (10**6, 1, 1.00001, inf, 1.00001**999_999),
         pytest.param(10**400, 0.1, 2, 20, 20, id="beyond every float"),
         pytest.param(10**400, 1, 1, 20, 1, id="beyond every float, flat"),
     ],
@@ -57,6 +59,7 @@ def test_the_wait_doubles_without_bound_unless_told_otherwise() -> None:
     """The factor is 2 and there is no cap unless they are given."""
     assert [backoff.nominal(attempt, base=0.5) for attempt in (1, 2, 3, 4)] == [0.5, 1, 2, 4]
     assert backoff.nominal(41, base=0.5) == 2.0**39
+    assert backoff.full_jitter(41, base=0.5, random=1.0) == 2.0**39
 
 
 @pytest.mark.parametrize(("random", "expected"), [(0.0, 0.0), (0.25, 5.0), (0.5, 10.0), (1.0, 20.0)])

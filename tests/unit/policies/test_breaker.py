@@ -169,6 +169,7 @@ def test_a_window_is_time_or_calls_but_not_both() -> None:
         (0.1, 1, 10, True),
         (0.3, 3, 10, True),
         pytest.param(0.1 + 0.2, 3, 10, True, id="a threshold that rounding lifted a hair"),
+        pytest.param((2 + 1e-9) / 4, 2, 4, True, id="a threshold at the end of the slack"),
         (0.7, 7, 10, True),
         (0.29, 29, 100, True),
         (0.29, 28, 100, False),
@@ -245,6 +246,7 @@ def test_a_failure_may_be_slow_as_well(outcome: BreakerOutcome) -> None:
         (0.5, [True, False, False, False], False),
         (None, [True] * 4, False),
         (1, [True] * 4, True),
+        pytest.param((2 + 1e-9) / 4, [True, True, False, False], True, id="a threshold at the end of the slack"),
     ],
 )
 def test_slow_calls_open_it(rate: float | None, calls: list[bool], *, opens: bool) -> None:
@@ -254,6 +256,27 @@ def test_slow_calls_open_it(rate: float | None, calls: list[bool], *, opens: boo
         run(breaker, [SUCCESS], START, slow=slow)
     expected = (OPEN, [BreakerCause.SLOW_RATE]) if opens else (CLOSED, [])
     assert expected == (breaker.state(START), [transition.cause for transition in breaker.drain()])
+
+
+def test_the_rates_are_parts_of_the_calls() -> None:
+    """Failed and slow are counted apart, and each is divided by all calls of the window."""
+    breaker = circuit(failure_rate=None, slow_rate=None)
+    run(breaker, [FAILURE, SUCCESS], START, slow=True)
+    run(breaker, [SUCCESS, SUCCESS], START)
+    assert breaker.figures(START) == Figures(4, 1, 2, 0.25, 0.5, 0)
+
+
+def test_a_reset_tells_what_the_window_held_then() -> None:
+    """The figures of the change are those at the time of the reset, of a window in time as well."""
+    breaker = circuit(last=None, window=10, mode="metrics_only")
+    run(breaker, [FAILURE], START)
+    run(breaker, [FAILURE, SUCCESS], START + 5)
+    breaker.force(CLOSED, START + 5)
+    run(breaker, [FAILURE], START + 6)
+    run(breaker, [FAILURE], START + 15)
+    breaker.reset(START + 16)
+    left = [(change.state, change.failures, change.calls) for change in breaker.drain()]
+    assert left == [(CLOSED, 2, 3), (METRICS_ONLY, 1, 1)]
 
 
 def test_failures_are_named_before_slowness() -> None:
@@ -289,6 +312,23 @@ def test_the_wait_is_met_in_spite_of_rounding() -> None:
     breaker.force(OPEN, 0.2)
     assert 0.2 + 0.1 > 0.3, "an example that needs the slack"
     admitted(breaker, 0.3)
+
+
+def test_the_edges_of_a_period_are_inclusive() -> None:
+    """At the very float at which the slack ends a wait it is over, and so is a half-open period."""
+    breaker = circuit(half_open_for=5)
+    breaker.force(OPEN, 0.0, 5)
+    lease = admitted(breaker, 5 - 1e-9)
+    end = 5 - 1e-9 + 5 - 1e-9
+    assert (breaker.state(end - 1e-8), breaker.state(end)) == (HALF_OPEN, OPEN)
+    assert not breaker.holds(lease, end)
+
+
+def test_a_fresh_lease() -> None:
+    """A lease is of the period that granted it, open to be settled once, and no shadow unless it says so."""
+    lease = admitted(circuit(), START)
+    assert (lease.generation, lease.settled, lease.shadow) == (0, False, False)
+    assert lease.settled is lease.shadow is False
 
 
 def test_a_call_that_fails_while_it_is_open_changes_nothing() -> None:
@@ -354,6 +394,18 @@ def test_half_open_admits_its_permits_and_no_more() -> None:
     settle(breaker, leases[0], SUCCESS, START)
     assert refused(breaker, START) is None
     assert (breaker.state(START), breaker.figures(START).not_permitted) == (HALF_OPEN, 2)
+
+
+def test_probes_have_a_window_of_their_own() -> None:
+    """Slow probes do not grow too old for a verdict, and more of them than a small window holds are all counted."""
+    slow = half_open(last=None, window=10, half_open_for=60)
+    early, late = admitted(slow, START), admitted(slow, START)
+    settle(slow, early, FAILURE, START + 1)
+    settle(slow, late, SUCCESS, START + 30)
+    assert slow.state(START + 30) == OPEN
+    many = half_open(last=2, half_open_permits=3)
+    run(many, [SUCCESS] * 3, START)
+    assert many.state(START) == CLOSED
 
 
 @pytest.mark.parametrize("outcome", [NEUTRAL, None])
@@ -595,6 +647,15 @@ def test_metrics_only_notes_both_rates_at_once() -> None:
     assert breaker.crossed == (BreakerCause.FAILURE_RATE, BreakerCause.SLOW_RATE)
 
 
+def test_a_shadow_crosses_at_the_end_of_the_slack_too() -> None:
+    """What would have opened it is noted, to the last billionth."""
+    threshold = (2 + 1e-9) / 4
+    breaker = circuit(mode="metrics_only", failure_rate=threshold, slow_rate=threshold)
+    run(breaker, [SUCCESS] * 2, START)
+    run(breaker, [FAILURE] * 2, START, slow=True)
+    assert breaker.crossed == (BreakerCause.FAILURE_RATE, BreakerCause.SLOW_RATE)
+
+
 LEGAL = [
     (before, after)
     for before in BreakerState
@@ -638,8 +699,9 @@ def test_a_closed_breaker_cannot_be_half_opened() -> None:
     """The one illegal step says so and changes nothing."""
     breaker = circuit()
     run(breaker, [FAILURE], START)
-    with pytest.raises(ValueError, match="A closed breaker cannot be forced to 'half_open'"):
+    with pytest.raises(ValueError, match="half_open") as refused:
         breaker.force(HALF_OPEN, START)
+    assert str(refused.value) == "A closed breaker cannot be forced to 'half_open': force it to 'open' first."
     assert (breaker.state(START), breaker.generation, breaker.figures(START).buffered) == (CLOSED, 0, 1)
 
 
@@ -649,9 +711,17 @@ def test_a_closed_breaker_cannot_be_half_opened() -> None:
 def test_a_time_that_makes_no_sense_is_refused(state: BreakerState, for_s: float) -> None:
     """A time must be one, and only an open breaker has any use for it."""
     breaker = circuit()
-    with pytest.raises(ValueError, match=f"for_s={for_s}: a finite number of seconds above 0, and only with 'open'"):
+    with pytest.raises(ValueError, match="for_s=") as refused:
         breaker.force(state, START, for_s)
+    assert str(refused.value) == f"for_s={for_s}: a finite number of seconds above 0, and only with 'open'."
     assert breaker.state(START) == CLOSED
+
+
+def test_any_time_above_0_makes_sense() -> None:
+    """A breaker can be opened by hand for less than a second."""
+    breaker = circuit()
+    breaker.force(OPEN, START, 0.25)
+    assert refused(breaker, START) == 0.25
 
 
 def test_an_unknown_state_is_refused() -> None:

@@ -115,6 +115,23 @@ def test_a_hair_before_an_edge_is_at_the_edge() -> None:
     assert [budget.remaining(at) for at in (10.5, 11.5, 12.5, 13.0)] == [3, 2, 1, 0]
 
 
+def test_an_edge_belongs_to_the_slice_that_it_begins() -> None:
+    """At the very float of an edge the next slice has begun, for who reads and for who pays in."""
+    budget, edge = account(0.0, ratio=1, reserve=0), 10 - 1e-9
+    budget.deposit(0.0)
+    budget.deposit(9.0)
+    assert budget.remaining(edge) == 1
+    budget.deposit(edge)
+    assert budget.remaining(19.5) == 1
+
+
+def test_the_slack_is_a_hair() -> None:
+    """What is paid in seconds before an edge leaves with its slice, in long slices as well."""
+    budget = account(ratio=1, reserve=0, ttl=60)
+    budget.deposit(START + 5.5)
+    assert [budget.remaining(START + at) for at in (59.9, 60)] == [1, 0]
+
+
 def test_a_long_silence_empties_the_account() -> None:
     """After any number of windows without a call only the reserve is there."""
     budget = account(ratio=1, reserve=0.1)
@@ -156,6 +173,21 @@ def test_a_clock_that_steps_back_changes_nothing() -> None:
     for at in (START + 5, START, START - 50, START + 5):
         budget.deposit(at)
     assert [budget.remaining(START + at) for at in (-50, 0, 14.9, 15)] == [4, 4, 4, 0]
+
+
+def test_a_small_step_back_moves_nothing_either() -> None:
+    """A deposit that comes a slice too early is booked in the present one, and stays as long."""
+    budget = account(ratio=1, reserve=0)
+    budget.deposit(START + 9.5)
+    budget.deposit(START + 8.5)
+    assert [budget.remaining(START + at) for at in (18.9, 19)] == [2, 0]
+
+
+def test_a_clock_that_steps_back_at_the_very_beginning_changes_nothing_either() -> None:
+    """A deposit that comes before the account was opened counts from there."""
+    budget = account(ratio=1, reserve=0)
+    budget.deposit(START - 0.5)
+    assert [budget.remaining(START + at) for at in (0, 9.9, 10)] == [1, 1, 0]
 
 
 @given(st.floats(min_value=0, max_value=1e9), st.lists(st.floats(min_value=0, max_value=30), max_size=40))

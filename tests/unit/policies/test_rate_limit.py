@@ -59,6 +59,7 @@ def test_the_burst_is_the_rate_unless_given(policy: RateLimit, capacity: float) 
         ({"rate": True}, "rate=True "),
         ({"rate": "50"}, "rate='50' "),
         ({"rate": 10**400}, "from 1e-09 to 1e+06 for each second of per=1.0"),
+        ({"rate": 1e15 + 1, "per": 1e10}, "from 1e-09 to 1e+06 for each second of per=10000000000.0"),
         ({"rate": 1_000_001}, "from 1e-09 to 1e+06 for each second of per=1.0"),
         ({"rate": 1, "per": 2e9}, "from 1e-09 to 1e+06 for each second of per=2000000000.0"),
         ({"rate": 1, "per": 0}, "per=0 "),
@@ -82,7 +83,13 @@ def test_what_can_never_work_is_refused_when_built(options: dict[str, Any], expe
 
 @pytest.mark.parametrize(
     "options",
-    [{"rate": 1_000_000}, {"rate": 1, "per": 1e9}, {"rate": 1, "burst": 1e9}, {"rate": 1, "burst": 1, "max_wait": 0}],
+    [
+        {"rate": 1e15, "per": 1e9},
+        {"rate": 1_000_000},
+        {"rate": 1, "per": 1e9},
+        {"rate": 1, "burst": 1e9},
+        {"rate": 1, "burst": 1, "max_wait": 0},
+    ],
 )
 def test_the_ends_of_the_ranges_are_allowed(options: dict[str, Any]) -> None:
     """The range that the message names is inclusive."""
@@ -167,6 +174,28 @@ def test_rounding_makes_nobody_wait() -> None:
         assert turn.act_at == now
 
 
+def test_the_slack_ends_where_it_says() -> None:
+    """A wait of a billionth is none, and one of a billionth more than allowed is allowed."""
+    paused = Limiter()
+    paused.penalize(1e-9)
+    assert paused.peek(0.0) == reserved(paused, 0.0).act_at == 0.0
+    paused.penalize(1 + 1e-9)
+    turn = paused.reserve(0.0, left=1)
+    assert isinstance(turn, Reservation)
+    assert paused.act_at(turn, 1.0) == 1 + 1e-9
+    paused.penalize(5.0)
+    assert turn.act_at == 1 + 1e-9, "it has acted"
+
+
+def test_who_cancels_at_the_end_of_the_slack_is_in_time() -> None:
+    """A billionth after its turn a reservation still gives its units back."""
+    slow = limiter(rate=1, burst=1)
+    reserved(slow, 0.0)
+    turn = reserved(slow, 0.0)
+    slow.cancel(turn, turn.act_at + 1e-9)
+    assert turns(slow, 1 + 1e-9, 1) == [1.0]
+
+
 def test_looking_changes_nothing() -> None:
     """``peek``, ``remaining`` and ``full_in`` say what is, before the first reservation and after."""
     fresh = limiter(burst=5)
@@ -215,6 +244,7 @@ def test_a_turn_says_what_it_is() -> None:
         ([1, 1, 1], [2, 1, 0], 0.0, 0.1),
         ([3, 1, 2], [1, 0, 2], 0.0, 0.1),
         ([1, 1, 1], [0, 1], 0.0, 0.4),
+        ([3, 2, 1], [0], 0.0, 0.7),  # the two later ones together claimed all of it
         ([2, 1], [0], 0.21, 0.4),  # after its time: nothing
         ([1], [0, 0], 0.0, 0.1),  # twice is once
     ],
@@ -256,6 +286,12 @@ def test_giving_back_never_goes_below_what_a_slower_rate_delayed() -> None:
     both.cancel(first, 0.0)
     # The second acts at 4.0, so its unit of the fast rate is there again 0.1 s later, not before.
     assert both.full_in(4.0) >= 0.1 - 1e-9
+    # Of the fast rate less is there now than one unit: the second one holds its half a unit from 1/6 on.
+    both = Limiter((RateLimit(10, burst=2), RateLimit(3, burst=2)))
+    first, second = reserved(both, 0.0, 2), reserved(both, 0.0, 0.5)
+    assert second.act_at == pytest.approx(1 / 6)
+    both.cancel(first, 0.0)
+    assert both.remaining(0.0) == 0
 
 
 def test_who_has_acted_is_forgotten() -> None:
@@ -303,6 +339,37 @@ def test_a_pause_is_a_wait_like_any_other() -> None:
     assert turns(free, 10.0, 1) == [10.0]
 
 
+def test_a_second_pause_moves_who_waits_for_the_first() -> None:
+    """Also without own rates those who wait are known, and told the later time."""
+    free = Limiter()
+    free.penalize(5.0)
+    waiting = reserved(free, 0.0)
+    free.penalize(10.0)
+    assert free.act_at(waiting, 5.0) == 10.0
+
+
+def test_the_same_pause_again_changes_nothing() -> None:
+    """Also what a cancelled one left to those behind it stays as it is."""
+    paused = limiter(burst=4)
+    paused.penalize(5.0)
+    first, second, *_ = (reserved(paused, 0.0, cost) for cost in (4, 4, 1, 1))
+    assert (first.act_at, second.act_at) == pytest.approx((5.0, 5.4))
+    paused.cancel(second, 0.0)
+    before = paused.full_in(0.0)
+    paused.penalize(5.0)
+    assert paused.full_in(0.0) == before
+
+
+def test_a_pause_leaves_alone_who_cancelled_too_late() -> None:
+    """Who cancels after its turn has spent it, and waits for nothing: a pause does not put others behind it."""
+    empty = drained(burst=1)
+    late = reserved(empty, 0.0)
+    empty.cancel(late, 0.3)
+    empty.penalize(5.0)
+    assert late.act_at == pytest.approx(0.1)
+    assert turns(empty, 0.3, 1) == [5.0]
+
+
 def test_a_pause_without_end_is_never_over() -> None:
     """There is no time to come back to."""
     closed = limiter(burst=2)
@@ -345,12 +412,38 @@ def test_a_clock_that_steps_back_moves_the_timetable() -> None:
     assert stepped.peek(90.0) == pytest.approx(5.0)  # the provider's unit is gone until 95
 
 
+def test_a_step_back_moves_the_providers_window_of_who_waits() -> None:
+    """Cancelled after the step, a turn leaves the window as it was before it, at the new time."""
+    told = Limiter()
+    told.pace(1, 5, 100.0)
+    reserved(told, 100.0)
+    waiting = reserved(told, 100.0)
+    assert told.act_at(waiting, 90.0) == 95.0
+    told.cancel(waiting, 90.0)
+    assert told.peek(90.0) == 5.0
+
+
 def test_a_step_back_is_seen_by_whoever_looks_first() -> None:
     """Who asks again after the step is told its turn by the new time."""
     stepped = drained(burst=1)
     waiting = reserved(stepped, 0.0)
     assert stepped.act_at(waiting, -5.0) == pytest.approx(-4.9)
     assert turns(stepped, -5.0, 1) == [-4.8]
+
+
+@pytest.mark.parametrize("told_by", ["act_at", "cancel", "pace"])
+def test_everybody_tells_the_time(told_by: str) -> None:
+    """Who asks again, cancels or brings the provider's word has seen the clock: an earlier time is a step back."""
+    stepped = limiter(burst=1)
+    turn = reserved(stepped, 0.0)
+    stepped.penalize(12.0)
+    if told_by == "act_at":
+        stepped.act_at(turn, 10.0)
+    elif told_by == "cancel":
+        stepped.cancel(turn, 10.0)
+    else:
+        stepped.pace(5, 1, 10.0)
+    assert stepped.peek(5.0) == 2.0
 
 
 def test_the_provider_has_nothing_left() -> None:
@@ -381,12 +474,48 @@ def test_the_provider_has_windows() -> None:
     assert turns(told, 0.0, 1, 1, 1, 1, 5, 1, 1, 1) == [0.0, 10.0, 10.0, 20.0, 30.0, 40.0, 40.0, 50.0]
 
 
+def test_a_window_may_be_shorter_than_a_second() -> None:
+    """Without a window of its own a limit holds for as long as the reset that came with it."""
+    told = Limiter()
+    told.pace(1, 0.5, 0.0, limit=1)
+    assert turns(told, 0.0, 1, 1, 1) == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [(0.5, 0.5), (1, 1), (1e9, 1e9), (0, 0.1), (-1, 0.1), (1e9 + 1, 0.1), (nan, 0.1), (None, 0.1)],
+)
+def test_the_length_of_a_window_is_believed_where_it_is_one(window: float | None, expected: float) -> None:
+    """After the reset a window follows of the length that was told, or else of the reset's."""
+    told = Limiter()
+    told.pace(1, 0.1, 0.0, limit=1, window=window)
+    assert turns(told, 0.0, 1, 1, 1) == [0.0, 0.1, pytest.approx(0.1 + expected)]
+
+
+def test_the_length_of_a_window_is_remembered() -> None:
+    """An answer that does not tell it, or nonsense, leaves it as it was."""
+    told = Limiter()
+    told.pace(1, 0.1, 0.0, limit=1, window=10)
+    told.pace(1, 0.1, 0.0, limit=1, window=0)
+    told.pace(1, 0.1, 0.0, limit=1)
+    assert turns(told, 0.0, 1, 1, 1) == [0.0, 0.1, 10.1]
+
+
 def test_windows_pass_while_a_pause_lasts() -> None:
     """The first turn after the pause is in the window of that time."""
     told = Limiter()
     told.pace(0, 10, 0.0, limit=2)
     told.penalize(35.0)
     assert turns(told, 0.0, 1, 1, 1) == [35.0, 35.0, 40.0]
+
+
+def test_a_pause_does_not_forget_the_windows() -> None:
+    """Who waits when a pause comes, and who comes after it, still have to share what the provider leaves."""
+    told = Limiter()
+    told.pace(1, 10, 0.0, limit=2)
+    assert turns(told, 0.0, 1, 1) == [0.0, 10.0]
+    told.penalize(5.0)
+    assert turns(told, 0.0, 1, 1) == [10.0, 20.0]
 
 
 def test_what_was_said_goes_out_of_date() -> None:
@@ -397,6 +526,24 @@ def test_what_was_said_goes_out_of_date() -> None:
     silent = Limiter()
     silent.pace(0, 10, 0.0, limit=1)
     assert turns(silent, 20.0, 1, 1, 1) == [20.0, 20.0, 20.0]
+
+
+def test_a_window_ends_where_it_says() -> None:
+    """At the float at which the slack ends it, a send is of the next window; and a billionth too much still fits."""
+    told = Limiter()
+    told.pace(1, 10, 0.0, limit=1)
+    assert turns(told, 10 - 1e-9, 1, 1) == [10.0, 20.0]
+    told = Limiter()
+    told.pace(1, 10, 0.0)
+    assert turns(told, 0.0, 1 + 1e-9, 1) == [0.0, 10.0]
+
+
+def test_a_window_that_is_over_does_not_bind_the_next() -> None:
+    """What is told at the very end of a window is all that counts."""
+    told = Limiter()
+    told.pace(1, 10, 0.0)
+    told.pace(3, 10, 10.0)
+    assert turns(told, 10.0, 1, 1, 1, 1) == [10.0, 10.0, 10.0, 20.0]
 
 
 def test_what_is_on_its_way_is_counted() -> None:
@@ -433,6 +580,24 @@ def test_the_first_answer_of_a_window_counts_itself() -> None:
     assert turns(told, 10.0, 1, 1, 1) == [10.0, 10.0, 20.0]
 
 
+@pytest.mark.parametrize(("sent", "told", "left"), [(1, 4, 4), (2, 4, 3), (3, 2, 0), (3, 1, 0), (5, 4, 0), (6, 4, 0)])
+def test_what_was_sent_before_the_first_answer(sent: int, told: int, left: int) -> None:
+    """Of ``sent`` units that went in an assumed window of five, the provider that speaks first has seen one."""
+    limit = Limiter()
+    limit.pace(0, 10, 0.0, limit=5)
+    reserved(limit, 10.0, sent)
+    limit.pace(told, 10, 10.0, limit=5)
+    assert turns(limit, 10.0, *[1] * (left + 1)) == [10.0] * left + [20.0]
+
+
+def test_later_answers_of_a_window_count_all() -> None:
+    """Only the first answer may not know of the others: the same number told again is the same number."""
+    told = Limiter()
+    for now in (0.0, 1.0, 2.0):
+        told.pace(3, 10 - now, now, limit=5)
+    assert turns(told, 2.0, 1, 1, 1, 1) == [2.0, 2.0, 2.0, 10.0]
+
+
 def test_the_first_answer_without_a_limit_is_believed() -> None:
     """Where the limit is told no longer, what the provider says is all that is known."""
     told = Limiter()
@@ -450,8 +615,15 @@ def test_the_same_reset_told_again_changes_nothing() -> None:
     waiting = reserved(told, 0.0)
     told.pace(0.5, 9.54, 0.5, limit=1)
     assert told.act_at(waiting, 0.5) == 10.0
+    told.pace(0.5, 9.56, 0.5, limit=1)
+    assert told.act_at(waiting, 0.5) == pytest.approx(10.06)
     told.pace(0.5, 12, 0.5, limit=1)
     assert told.act_at(waiting, 0.5) == 12.5
+    told = Limiter()
+    told.pace(0.5, 0.05, 0.0, limit=1)
+    waiting = reserved(told, 0.0)
+    told.pace(0.5, 0.1, 0.0, limit=1)
+    assert told.act_at(waiting, 0.0) == 0.05, "a twentieth of a second is the same, and no more"
 
 
 def test_a_generous_answer_does_not_lift_the_average() -> None:
@@ -459,10 +631,33 @@ def test_a_generous_answer_does_not_lift_the_average() -> None:
     told = Limiter()
     told.pace(10_000, 10, 0.0, limit=10_000, window=1000)
     assert turns(told, 0.0, 100, 1) == [0.0, 10.0]
+    # An answer without the window says for itself what is left, though the window is remembered.
+    told.pace(200, 10, 50.0, limit=10_000)
+    assert turns(told, 50.0, 199, 1) == [50.0, 60.0]
     # One is always allowed where one is left, however short the time.
     told = Limiter()
     told.pace(50, 1, 0.0, limit=100, window=3600)
     assert turns(told, 0.0, 1, 1) == [0.0, 1.0]
+    told = Limiter()
+    told.pace(1.5, 1, 0.0, limit=100, window=3600)
+    assert turns(told, 0.0, 0.5, 0.5, 0.5) == [0.0, 0.0, 1.0]
+
+
+def test_thirty_years_are_a_time_and_more_is_none() -> None:
+    """A reset is heeded up to 10^9 seconds."""
+    told = Limiter()
+    told.pace(0, 1e9 + 0.5, 0.0)
+    assert told.paused_until == -inf
+    told.pace(0, 1e9, 0.0)
+    assert told.paused_until == 1e9
+
+
+def test_a_reset_without_a_time_does_not_end_the_window_that_is_known() -> None:
+    """What was told before goes on to hold."""
+    told = Limiter()
+    told.pace(1, 10, 0.0)
+    told.pace(5, 0, 0.0)
+    assert turns(told, 0.0, 1, 1) == [0.0, 10.0]
 
 
 @pytest.mark.parametrize(

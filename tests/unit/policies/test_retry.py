@@ -3,14 +3,16 @@
 from dataclasses import replace
 from itertools import product
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buoy.errors import ConfigurationError
 from buoy.http import classify
 from buoy.outcome import DelaySource, ErrorType, Outcome, Phase, Safety, StopReason, Verdict
+from buoy.policies.budget import RetryBudget
 from buoy.policies.retry import RUNNING, Decision, Retry, decide, objection, repeatable
 
 LOST = Verdict(ErrorType.NETWORK_ERROR, Outcome.UNKNOWN, Phase.RECEIVE, retryable=True)
@@ -70,8 +72,17 @@ def after(verdict: Verdict, policy: Retry | None = None, *, attempt: int = 1, le
 
 
 def test_the_defaults() -> None:
-    """Three tries, 0.1 s doubling up to 20 s, 1 s after throttling."""
-    assert Retry(max_attempts=3, base=0.1, cap=20.0, throttled_base=1.0) == Retry()
+    """Three tries, 0.1 s doubling up to 20 s, 1 s after throttling, and the provider's budget for all."""
+    assert Retry(max_attempts=3, base=0.1, cap=20.0, throttled_base=1.0, budget=RetryBudget()) == Retry()
+
+
+@pytest.mark.parametrize("budget", [0.2, True, "none", RetryBudget])
+def test_a_budget_is_one_or_none(budget: Any) -> None:
+    """Anything else is refused when the policy is built, with option and value."""
+    with pytest.raises(ConfigurationError) as refused:
+        Retry(budget=budget)
+    assert f"Retry: budget={budget!r} is not allowed; it must be a RetryBudget or None." == str(refused.value)
+    assert Retry(budget=None).budget is None
 
 
 @pytest.mark.parametrize(("outcome", "safety"), list(product(Outcome, Safety)))
@@ -179,6 +190,10 @@ def test_retry_after_is_a_floor(asked: float | None, delay: float, source: Delay
         (replace(LIMITED, retry_after=5.0), 6.0, Decision(None, 5.0, DelaySource.RETRY_AFTER)),
         (replace(LIMITED, retry_after=0.5), 0.9, Decision(StopReason.DEADLINE)),
         (LIMITED, 0.0, Decision(StopReason.DEADLINE)),
+        # A nanosecond is within the error of a float.
+        (LIMITED, 1.0 + 1e-9, Decision(StopReason.DEADLINE)),
+        (replace(LIMITED, retry_after=5.0), 5.0 + 1e-9, Decision(StopReason.RETRY_AFTER)),
+        (replace(LIMITED, retry_after=inf), inf, Decision(StopReason.RETRY_AFTER)),
     ],
 )
 def test_no_wait_reaches_the_deadline(verdict: Verdict, left: float, expected: Decision) -> None:
@@ -215,6 +230,19 @@ def test_the_provider_has_the_last_word() -> None:
     assert objection(classify.status(503, should_retry=False), Safety.SAFE) == StopReason.NOT_RETRYABLE
     assert objection(classify.status(404, should_retry=True), Safety.SAFE) is None
     assert objection(classify.status(500, should_retry=True), Safety.UNSAFE) == StopReason.NOT_IDEMPOTENT
+
+
+def test_the_wait_is_capped() -> None:
+    """However many tries there were, the longest wait is the policy's cap."""
+    policy = Retry(max_attempts=20, cap=7.0)
+    assert Decision(None, 7.0, DelaySource.BACKOFF) == after(BROKEN, policy, attempt=19)
+    assert Decision(None, 7.0, DelaySource.BACKOFF) == after(LIMITED, policy, attempt=19)
+
+
+def test_a_decision_to_stop_holds_no_wait() -> None:
+    """Beside a reason stand no wait and nobody who chose one; a decision of no reason is a wait of nothing."""
+    assert Decision(StopReason.BUDGET) == (StopReason.BUDGET, 0.0, DelaySource.BACKOFF)
+    assert Decision() == (None, 0.0, DelaySource.BACKOFF)
 
 
 # Laws.

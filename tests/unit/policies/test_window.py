@@ -41,7 +41,7 @@ def test_a_cleared_window_is_empty(window: CountWindow | TimeWindow) -> None:
     for _ in range(6):
         window.add(1, failed=True, slow=True)
     window.clear()
-    assert window.counts(1) == (0, 0, 0)
+    assert [window.counts(at) for at in (1, 5)] == [(0, 0, 0)] * 2
     for at in (1, 2, 3, 4, 5, 12):
         window.add(at, failed=False, slow=False)
         assert window.counts(at)[1:] == (0, 0)
@@ -74,6 +74,16 @@ def test_a_hair_before_an_edge_is_at_the_edge() -> None:
     assert [window.counts(at).total for at in (10.5, 11.5, 12.5, 13.0)] == [3, 2, 1, 0]
 
 
+def test_an_edge_belongs_to_the_bucket_that_it_begins() -> None:
+    """At the very float of an edge the next bucket has begun, for who reads and for who adds."""
+    window, edge = TimeWindow(10), 10 - 1e-9
+    window.add(0, failed=True, slow=True)
+    window.add(9, failed=False, slow=False)
+    assert window.counts(edge) == (1, 0, 0)
+    window.move(edge)
+    assert (window.total, window.failed, window.slow) == (1, 0, 0)
+
+
 def test_reading_changes_nothing() -> None:
     """Who reads at a later time does not make the window forget for those who read earlier ones."""
     window = TimeWindow(10)
@@ -98,6 +108,14 @@ def test_a_clock_that_steps_back_changes_nothing() -> None:
     for at in (25, 3, -7, 25):
         window.add(at, failed=True, slow=False)
     assert [window.counts(at).total for at in (-7, 25, 34.9, 35)] == [4, 4, 4, 0]
+
+
+def test_a_small_step_back_moves_nothing_either() -> None:
+    """A result that comes a bucket too early is counted in the present one, and stays as long."""
+    window = TimeWindow(10)
+    for at in (9.5, 8.5):
+        window.add(at, failed=True, slow=False)
+    assert [window.counts(at).total for at in (18.9, 19)] == [2, 0]
 
 
 @given(st.integers(1, 9), st.lists(RESULT, max_size=40))

@@ -1,72 +1,49 @@
-"""A run made by hand: the server log and the OTLP that a truthful SDK would have left. Tests then spoil it.
+"""A run made by hand: server log, callers' notes and OTLP, as a truthful SDK would have left them. Tests then spoil it.
 
 Spans and counters are written from what each call says of itself, so nothing here depends on how the judge counts.
 """
 
 import base64
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    AGGREGATION_TEMPORALITY_CUMULATIVE,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-BEGIN = 1_800_000_000_000_000_000
+from tests.unit.support import protobuf
+from tests.unit.support.calls import PLAIN, RAISED, Ending, Send, labels, result_of
+from tests.unit.support.protobuf import BEGIN, Key, Value, attributes_of, key, pairs, put
+
 MS = 1_000_000
-SCOPE = InstrumentationScope(name="buoy", version="0")
-Value = str | int | float | bool
-Labels = tuple[tuple[str, str], ...]
-
-# error.type -> category, as far as the run below needs it
-CATEGORY = {
-    "network_error": "network",
-    "timeout": "network",
-    "service_unavailable": "server_error",
-    "not_found": "not_found",
-}
+SECOND = 1000 * MS
+PROVIDER = {"buoy.provider": "shop"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Send:
-    """One request on the wire, and what the server says of it; ``read=False``: it says nothing."""
+class Told(NamedTuple):
+    """What one send was told."""
 
-    kind: str = "first"
-    number: int = 1
-    status: int | None = None
-    error: str | None = None
-    phase: str | None = None
-    outcome: str | None = None
-    reason: str | None = None
-    fault: str = "ok"
-    sent: str = "whole"
-    left: bool = False
-    read: bool = True
-    key: int | None = None
+    status: int | None
+    error: str
+    remaining: int | None
 
 
 @dataclass(kw_only=True)
 class Run:
-    """Everything that the two files will hold."""
+    """Everything that the files will hold. ``gauges`` are those of each export, of which there are four."""
 
     log: list[dict[str, object]] = field(default_factory=list)
+    seen: list[dict[str, object]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
-    sums: Counter[tuple[str, Labels]] = field(default_factory=Counter)
-    counts: Counter[tuple[str, Labels]] = field(default_factory=Counter)
-    earlier: tuple[Counter[tuple[str, Labels]], Counter[tuple[str, Labels]]] | None = None  # by default half of it all
+    sums: Counter[Key] = field(default_factory=Counter)
+    counts: Counter[Key] = field(default_factory=Counter)
+    totals: defaultdict[Key, float] = field(default_factory=lambda: defaultdict(float))
+    told: defaultdict[bytes, list[Told]] = field(default_factory=lambda: defaultdict(list))
+    gauges: list[dict[Key, int]] = field(default_factory=lambda: [{}, {}, {}, {}])
+    earlier: tuple[Counter[Key], Counter[Key]] | None = None  # by default half of it all
     now: int = BEGIN
     seq: int = 0
     ids: int = 0
@@ -77,53 +54,74 @@ class Run:
         self.log.append({"event": event, "time": self.now, **fields})
 
     def call(
-        self,
-        operation: str,
-        template: str,
-        *sends: Send,
-        safety: str = "safe",
-        error: str | None = None,
-        stop: str = "",
-    ) -> None:
-        """Add one call with all its sends: its spans, its counts, and what the server logged."""
-        provider = {"buoy.provider": "shop", "buoy.operation": operation}
-        call = self._span(f"shop {operation}", Span.SPAN_KIND_INTERNAL, None, provider)
+        self, operation: str, template: str, *sends: Send, safety: str = "safe", error: str = "", end: Ending = PLAIN
+    ) -> Span:
+        """Add one call with all its sends: its spans, its counts, what the server logged, and what its caller saw."""
+        names = {**PROVIDER, "buoy.operation": operation}
+        call = self._span(f"shop {operation}", Span.SPAN_KIND_INTERNAL, None, names)
+        waited = defaultdict(float, end.waits)
+        for cause, seconds in end.waits.items():
+            self._wait(cause, seconds)
+        lasted = 0
         for position, send in enumerate(sends):
-            self._send(call, template, position, send, provider)
-        tries = {send.number for send in sends}
+            if send.kind == "retry":
+                waited["backoff"] += send.backoff
+                self._wait("backoff", send.backoff)
+            span = self._send(call, template, position, send, names)
+            lasted += span.end_time_unix_nano - span.start_time_unix_nano
+        if end.given_up:
+            waited["backoff"] += end.given_up
+            self._wait("backoff", end.given_up)
+        self._tell(call, end, error)
         ending: dict[str, Value] = {
             "buoy.transport": "http",
             "buoy.call.safety": safety,
             "buoy.request.id": f"00000000-0000-4000-8000-{self.ids:012d}",
-            "buoy.call.attempts": len(tries),
+            "buoy.call.attempts": len({send.number for send in sends}),
             "buoy.call.sends": len(sends),
-            "buoy.time.attempts": 0.001 * len(sends),
+            "buoy.result.origin": "fallback" if end.fallback else "live",
+            "buoy.time.attempts": lasted / SECOND,
+            **{f"buoy.time.{cause}": seconds for cause, seconds in waited.items()},
+            **self._facts(sends, names, error, end),
         }
-        if stop:
-            ending["buoy.retry.stop_reason"] = stop
-            self._sum("retry.abandoned", {"buoy.provider": "shop", "buoy.retry.stop_reason": stop})
-        self._end(call, {**ending, **_labels(error)})
-        self._count("call.duration", {**provider, **_labels(error)})
-        self._sum("calls", {**provider, "buoy.call.result": _result(error)})
+        self._end(call, {**ending, **({} if end.fallback else labels(error))})
+        if end.joins is not None:
+            _fly_with(call, end.joins)
+        self._count("call.duration", {**names, **({} if end.fallback else labels(error))})
+        self._sum("calls", {**names, "buoy.call.result": result_of(error)})
         self._error_count("call", error)
+        self._see(call, error, end, waited)
+        return call
 
     def write(self, directory: Path) -> Path:
-        """Write both files; return the directory."""
+        """Write the files; return the directory."""
         (directory / "server.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.log))
-        traces = ExportTraceServiceRequest(
-            resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(scope=SCOPE, spans=self.spans)])]
-        )
-        halves = [Counter({key: value // 2 for key, value in whole.items()}) for whole in (self.sums, self.counts)]
-        earlier = self.earlier or (halves[0], halves[1])
-        lines = [
-            ("traces", traces.SerializeToString()),
-            ("metrics", self._metrics(*earlier, at=self.now).SerializeToString()),
-            ("metrics", self._metrics(self.sums, self.counts, at=self.now + MS).SerializeToString()),
-        ]
+        (directory / "callers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.seen))
+        bodies = [("traces", protobuf.traces(self.spans).SerializeToString())]
+        bodies += [("metrics", each.SerializeToString()) for each in self.exports()]
         with (directory / "otlp.jsonl").open("w") as file:
-            for signal, body in lines:
+            for signal, body in bodies:
                 file.write(json.dumps({"signal": signal, "body": base64.b64encode(body).decode()}) + "\n")
         return directory
+
+    def exports(self) -> list[ExportMetricsServiceRequest]:
+        """Return the metrics of each export: amid the run, at its end, once more, and after the provider was left."""
+        earlier, whole = self.earlier or self.halfway(), (self.sums, self.counts)
+        return [
+            protobuf.metrics(sums, self._histograms(counts), gauges, at=self.now + number * MS)
+            for number, ((sums, counts), gauges) in enumerate(
+                zip((earlier, whole, whole, whole), self.gauges, strict=True)
+            )
+        ]
+
+    def halfway(self) -> tuple[Counter[Key], Counter[Key]]:
+        """Return half of all counts."""
+        sums = Counter({series: value // 2 for series, value in self.sums.items()})
+        return sums, Counter({series: value // 2 for series, value in self.counts.items()})
+
+    def _histograms(self, counts: Mapping[Key, int]) -> dict[Key, tuple[int, float]]:
+        means = {series: self.totals[series] / max(1, count) for series, count in self.counts.items()}
+        return {series: (count, count * means.get(series, 0.0)) for series, count in counts.items()}
 
     def span(self, name: str, **attributes: Value) -> Span:
         """Return the first span of that name that has these attributes (``__`` for a dot)."""
@@ -134,14 +132,93 @@ class Run:
         """Return the first line of that event with these fields."""
         return next(line for line in self.log if line["event"] == event and fields.items() <= line.items())
 
-    def series(self, metric: str, *values: str) -> tuple[str, Labels]:
+    def noted(self, **fields: object) -> dict[str, object]:
+        """Return the first note of a caller with these fields."""
+        return next(line for line in self.seen if fields.items() <= line.items())
+
+    def series(self, metric: str, *values: str | bool) -> Key:
         """Return the key of the first series of a metric that has these label values."""
         both = [*self.sums, *self.counts]
-        return next(key for key in both if key[0] == f"buoy.client.{metric}" and {*values} <= {v for _, v in key[1]})
+        return next(key for key in both if key[0].endswith(metric) and {*values} <= {v for _, v in key[1]})
 
-    def _send(self, call: Span, template: str, position: int, send: Send, provider: Mapping[str, str]) -> None:
+    @staticmethod
+    def transition(breaker: str, state: str, cause: str) -> Key:
+        """Return the key of the series that counts a transition."""
+        what = {"buoy.breaker.name": breaker, "buoy.breaker.state": state, "buoy.breaker.cause": cause}
+        return key("buoy.breaker.transitions", {**PROVIDER, **what})
+
+    def _wait(self, cause: str, seconds: float) -> None:
+        self.now += round(seconds * SECOND)
+        self._count("wait.duration", {**PROVIDER, "buoy.wait.for": cause}, seconds)
+
+    def _tell(self, call: Span, end: Ending, error: str) -> None:
+        """Add the events of a call."""
+        joined = end.joins is not None
+        if end.refused:
+            refused: dict[str, Value] = {"buoy.refusal.reason": end.refused, "buoy.refusal.enforced": True}
+            if end.refused == "breaker_open" and not joined:
+                refused["buoy.breaker.name"] = "shop"
+            if end.retry_after is not None:
+                refused["buoy.retry_after"] = end.retry_after
+            self._event(call, "buoy.call.refused", refused)
+            self._sum("refusals", {**PROVIDER, "buoy.refusal.reason": end.refused, "buoy.refusal.enforced": True})
+        if end.shadow:
+            what: dict[str, str | bool] = {"buoy.refusal.reason": "breaker_open", "buoy.refusal.enforced": False}
+            self._event(call, "buoy.call.refused", {**what, "buoy.breaker.name": end.shadow})
+            self._sum("refusals", {**PROVIDER, **what})
+        if joined:
+            self._event(call, "buoy.duplicate.found", {"buoy.duplicate.source": "in_flight"})
+        if end.fallback:
+            what = {"buoy.fallback.source": end.fallback, "buoy.error.masked": error}
+            self._event(call, "buoy.fallback.used", what)
+
+    def _facts(self, sends: tuple[Send, ...], names: Mapping[str, str], error: str, end: Ending) -> dict[str, Value]:
+        """Return the attributes that a call has if there is something to say, and count what they say."""
+        facts: dict[str, Value] = {}
+        if end.stop:
+            facts["buoy.retry.stop_reason"] = end.stop
+            self._sum("retry.abandoned", {**PROVIDER, "buoy.retry.stop_reason": end.stop})
+        source = "in_flight" if end.joins is not None else "resend" if "resend" in {s.kind for s in sends} else ""
+        if source:
+            facts["buoy.duplicate.source"] = source
+            self._sum("duplicates", {**names, "buoy.duplicate.source": source})
+        if end.fallback:
+            facts |= {"buoy.fallback.source": end.fallback, "buoy.error.masked": error}
+            self._sum("fallbacks", {**names, "buoy.fallback.source": end.fallback})
+        if end.in_doubt:
+            self._sum("in_doubt", names)
+        return facts
+
+    def _see(self, call: Span, error: str, end: Ending, waited: Mapping[str, float]) -> None:
+        """Add what the caller saw."""
+        said = attributes_of(call)
+        ended = "answer" if end.fallback or not error else RAISED.get(error, "HttpError")
+        note: dict[str, object] = {
+            "operation": said["buoy.operation"],
+            "ended": "OutcomeUnknown" if end.in_doubt else ended,
+            "begun": call.start_time_unix_nano - 1,
+            "over": call.end_time_unix_nano + 1,
+        }
+        self.seen.append(note)
+        if error == "cancelled":
+            return
+        told = self.told[(end.joins or call).span_id]
+        last = told[-1] if told else Told(None, "", None)
+        note |= {
+            "trace": call.trace_id.hex(),
+            "status": last.status if error == last.error else None,
+            "attempts": said["buoy.call.attempts"],
+            "sends": said["buoy.call.sends"],
+            "origin": said["buoy.result.origin"],
+            "duplicate": said.get("buoy.duplicate.source"),
+            "waited": dict(waited),
+            "remaining": next((each.remaining for each in reversed(told) if each.status is not None), None),
+            "because": RAISED.get(error, "HttpError") if end.fallback == "function" else None,
+        }
+
+    def _send(self, call: Span, template: str, position: int, send: Send, names: Mapping[str, str]) -> Span:
         method, _, path = template.partition(" ")
-        span = self._span(template, Span.SPAN_KIND_CLIENT, call, provider)
+        span = self._span(template, Span.SPAN_KIND_CLIENT, call, names)
         said: dict[str, Value] = {
             "buoy.attempt.kind": send.kind,
             "buoy.attempt.number": send.number,
@@ -154,19 +231,22 @@ class Run:
             said["http.request.resend_count"] = position
         if send.status is not None:
             said["http.response.status_code"] = send.status
+        if send.breaker is not None:
+            said["buoy.breaker.state"] = send.breaker
         if send.kind == "retry" and send.reason is not None:
             said["buoy.retry.reason"] = send.reason
-            self._sum("retries", {**provider, "buoy.retry.reason": send.reason})
-            self._count("wait.duration", {"buoy.provider": "shop", "buoy.wait.for": "backoff"})
-        if send.read:
-            self._serve(send, template, span)
+            self._sum("retries", {**names, "buoy.retry.reason": send.reason})
+        remaining = self._serve(send, template, span) if send.read else None
+        self.told[call.span_id].append(Told(send.status, send.error or "", remaining))
         if send.phase is not None and send.outcome is not None:
             said |= {"buoy.error.phase": send.phase, "buoy.error.outcome": send.outcome}
-        self._end(span, {**said, **_labels(send.error)})
-        self._count("attempt.duration", {**provider, "buoy.attempt.kind": send.kind, **_labels(send.error)})
+        self._end(span, {**said, **labels(send.error)})
+        self._count("attempt.duration", {**names, "buoy.attempt.kind": send.kind, **labels(send.error)})
         self._error_count("attempt", send.error)
+        return span
 
-    def _serve(self, send: Send, operation: str, span: Span) -> None:
+    def _serve(self, send: Send, operation: str, span: Span) -> int | None:
+        """Log a request and its answer; return what is left of the quota."""
         self.seq += 1
         self.note(
             "request",
@@ -178,8 +258,10 @@ class Run:
             key=send.key,
         )
         status = send.status if send.sent == "whole" else None
-        ending = {"status": status, "sent": send.sent, "left": send.left, "fault": send.fault, "retry_after": None}
-        self.note("answer", seq=self.seq, **ending)
+        remaining = None if send.sent == "nothing" else 100 - self.seq
+        ending = {"status": status, "sent": send.sent, "left": send.left, "fault": send.fault}
+        self.note("answer", seq=self.seq, **ending, retry_after=send.retry_after, remaining=remaining)
+        return remaining
 
     def _span(self, name: str, kind: "Span.SpanKind.ValueType", parent: Span | None, given: Mapping[str, str]) -> Span:
         self.ids += 1
@@ -191,7 +273,7 @@ class Run:
             span_id=self.ids.to_bytes(8, "big"),
             parent_span_id=parent.span_id if parent else b"",
             start_time_unix_nano=self.now,
-            attributes=_pairs(given),
+            attributes=pairs(given),
         )
         self.spans.append(span)
         return span
@@ -199,111 +281,29 @@ class Run:
     def _end(self, span: Span, attributes: Mapping[str, Value]) -> None:
         self.now += MS
         span.end_time_unix_nano = self.now
-        span.attributes.extend(_pairs(attributes))
+        span.attributes.extend(pairs(attributes))
         if attributes.get("error.type") not in (None, "cancelled"):
             span.status.code = Status.STATUS_CODE_ERROR
 
+    def _event(self, span: Span, name: str, fields: Mapping[str, Value]) -> None:
+        span.events.append(Span.Event(name=name, time_unix_nano=self.now, attributes=pairs(fields)))
+
     def _error_count(self, level: str, error: str | None) -> None:
-        if error not in (None, "cancelled"):
-            self._sum("errors", {"buoy.provider": "shop", "buoy.error.level": level, **_labels(error)})
+        if error and error != "cancelled":
+            self._sum("errors", {**PROVIDER, "buoy.error.level": level, **labels(error)})
 
-    def _sum(self, metric: str, labels: Mapping[str, str]) -> None:
-        self.sums[f"buoy.client.{metric}", tuple(sorted(labels.items()))] += 1
+    def _sum(self, metric: str, what: Mapping[str, str | bool]) -> None:
+        self.sums[key(f"buoy.client.{metric}", what)] += 1
 
-    def _count(self, metric: str, labels: Mapping[str, str]) -> None:
-        self.counts[f"buoy.client.{metric}", tuple(sorted(labels.items()))] += 1
-
-    def _metrics(
-        self, sums: Mapping[tuple[str, Labels], int], counts: Mapping[tuple[str, Labels], int], *, at: int
-    ) -> ExportMetricsServiceRequest:
-        cumulative = AGGREGATION_TEMPORALITY_CUMULATIVE
-        metrics = []
-        for (name, labels), value in sums.items():
-            point = NumberDataPoint(as_int=value, attributes=_pairs(dict(labels)), time_unix_nano=at)
-            point.start_time_unix_nano = BEGIN
-            monotonic = not name.endswith(".active")
-            total = Sum(data_points=[point], aggregation_temporality=cumulative, is_monotonic=monotonic)
-            metrics.append(Metric(name=name, sum=total))
-        for (name, labels), value in counts.items():
-            bucket = HistogramDataPoint(count=value, attributes=_pairs(dict(labels)), time_unix_nano=at)
-            bucket.start_time_unix_nano = BEGIN
-            histogram = Histogram(data_points=[bucket], aggregation_temporality=cumulative)
-            metrics.append(Metric(name=name, histogram=histogram))
-        scope = ScopeMetrics(scope=SCOPE, metrics=metrics)
-        return ExportMetricsServiceRequest(resource_metrics=[ResourceMetrics(scope_metrics=[scope])])
+    def _count(self, metric: str, what: Mapping[str, str], seconds: float = 0.0) -> None:
+        found = key(f"buoy.client.{metric}", what)
+        self.counts[found] += 1
+        self.totals[found] += seconds
 
 
-def truthful() -> Run:
-    """Return a run with every kind of call that the demo knows, in which both sides tell the truth."""
-    run = Run()
-    run.note("listening", port=1)
-    product, order, stock, cart = "GET /products/{id}", "POST /orders", "PUT /stock/{id}", "DELETE /carts/{id}"
-    again = Send(kind="retry", number=2, status=200)
-    busy = Send(status=503, error="service_unavailable", phase="receive", outcome="unknown", fault="503")
-    reset = Send(error="network_error", phase="receive", outcome="unknown", fault="reset-after-read", sent="nothing")
-    run.call("products.get", product, Send(status=200))
-    run.call("products.get", product, busy, replace(again, reason="server_error"))
-    run.call("products.get", product, reset, Send(kind="resend", status=200))
-    run.call("orders.create", order, reset, safety="unsafe", error="network_error", stop="not_idempotent")
-    keyed = (replace(busy, key=1), replace(again, reason="server_error", key=1))
-    run.call("orders.keyed", order, *keyed, safety="keyed")
-    run.note("reset_unread")
-    run.call("carts.drop", cart, replace(reset, read=False), replace(again, reason="network"), safety="idempotent")
-    truncated = replace(reset, fault="truncated", sent="part")
-    run.call("products.list", "GET /products", truncated, replace(again, reason="network"))
-    late = replace(reset, error="timeout", fault="stall", left=True)
-    run.call("products.get", product, late, replace(again, reason="network"))
-    missing = Send(status=404, error="not_found", phase="receive", outcome="rejected", fault="404")
-    run.call("products.get", product, missing, error="not_found", stop="not_retryable")
-    gone = Send(error="cancelled", fault="stall", sent="nothing", left=True)
-    run.call("products.get", product, gone, error="cancelled")
-    run.call("products.get", product, error="deadline_exceeded", stop="deadline")
-    run.note("closed", reason="restart", since=run.now, unread=0, in_flight=0)
-    nobody = Send(error="network_error", phase="connect", outcome="not_sent", read=False)
-    refused = (nobody, replace(nobody, kind="retry", number=2, reason="network"))
-    run.call("stock.set", stock, *refused, safety="idempotent", error="network_error", stop="max_attempts")
-    run.note("listening", port=1)
-    run.call("stock.set", stock, Send(status=200), safety="idempotent")
-    run.note("closed", reason="stop", since=run.now, unread=1, in_flight=0)
-    run.sums["buoy.client.call.active", (("buoy.provider", "shop"),)] = 0
-    return run
-
-
-def attributes_of(span: Span) -> dict[str, Value]:
-    """Return a span's attributes as plain values."""
-    return {item.key: getattr(item.value, str(item.value.WhichOneof("value"))) for item in span.attributes}
-
-
-def put(span: Span, **attributes: Value | None) -> None:
-    """Replace attributes of a span (``__`` for a dot); ``None`` takes one away."""
-    kept = attributes_of(span)
-    for name, value in attributes.items():
-        kept.pop(name.replace("__", "."), None)
-        if value is not None:
-            kept[name.replace("__", ".")] = value
-    del span.attributes[:]
-    span.attributes.extend(_pairs(kept))
-
-
-def _pairs(attributes: Mapping[str, Value]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=_any(value)) for key, value in attributes.items()]
-
-
-def _any(value: Value) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    return AnyValue(double_value=value) if isinstance(value, float) else AnyValue(string_value=value)
-
-
-def _labels(error: str | None) -> dict[str, str]:
-    if error is None:
-        return {}
-    what = "buoy.error.category" if error in CATEGORY else "buoy.refusal.reason"
-    return {"error.type": error, what: CATEGORY.get(error, error)}
-
-
-def _result(error: str | None) -> str:
-    results = {None: "success", "not_found": "caller_error", "cancelled": "cancelled", "deadline_exceeded": "refused"}
-    return results.get(error, "failure")
+def _fly_with(call: Span, first: Span) -> None:
+    """Move a call that joined another to where that one was, and link it."""
+    call.start_time_unix_nano = first.start_time_unix_nano + MS // 2
+    call.end_time_unix_nano = first.end_time_unix_nano + MS // 2
+    call.links.append(Span.Link(trace_id=first.trace_id, span_id=first.span_id))
+    put(call, buoy__time__attempts=(call.end_time_unix_nano - call.start_time_unix_nano) / SECOND)

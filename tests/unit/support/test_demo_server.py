@@ -17,6 +17,7 @@ import pytest
 
 from buoy.cli.demo.faults import OK, PLAN, Dice, Fault
 from buoy.cli.demo.journal import Journal
+from buoy.cli.demo.quota import Quota
 from buoy.cli.demo.server import Server
 from tests.unit.support.process import PATIENCE, ROOT, Process, running, until
 
@@ -113,7 +114,9 @@ def mortal(tmp_path: Path) -> Iterator[Served]:
     [
         ("GET /products/7", None, 200, "GET /products/{id}"),
         ("GET /products/9999", None, 404, "GET /products/{id}"),
+        ("GET /products/7/reviews", None, 200, "GET /products/{id}/reviews"),
         ("GET /products?status=active", None, 200, "GET /products"),
+        ("GET /offers", None, 200, "GET /offers"),
         ("POST /orders", {"product": "7"}, 201, "POST /orders"),
         ("POST /orders", [], 422, "POST /orders"),
         ("POST /orders", None, 422, "POST /orders"),
@@ -201,6 +204,40 @@ def test_status_faults(shop: Served, fault: Fault) -> None:
     connection.close()
     logged = shop.log("answer")[0]
     assert (logged["fault"], logged["retry_after"]) == (fault.name, fault.retry_after)
+
+
+def test_quota_is_told_and_kept(tmp_path: Path) -> None:
+    """Every answer tells what is left in this second; beyond it there is a 429, and nothing is done."""
+    log = tmp_path / "server.jsonl"
+    with running(MODULE, "--log", str(log), "--faults", "none", "--quota", "2") as own:
+        shop = Served(own, log)
+        connection = shop.connect()
+        answers: list[tuple[int, str | None]] = []
+        # A window ends after a second, wherever we are: sooner or later three requests are in the same one.
+        while [status for status, _ in answers].count(429) == 0:
+            status, _, response = ask(connection, "POST", "/orders", {})
+            answers.append((status, response.headers["RateLimit"]))
+            assert response.headers["RateLimit-Policy"] == '"client";q=2;w=1'
+            assert response.headers["Retry-After"] is None
+        connection.close()
+        lines = until(lambda: shop.log("answer") if len(shop.log("answer")) == len(answers) else None)
+    assert answers[-3:] == [(201, '"client";r=1;t=1'), (201, '"client";r=0;t=1'), (429, '"client";r=0;t=1')]
+    assert [(line["status"], line["remaining"], line["fault"]) for line in lines[-3:]] == [
+        (201, 1, "ok"),
+        (201, 0, "ok"),
+        (429, 0, "quota"),
+    ]
+
+
+def test_quota_begins_anew() -> None:
+    """A window begins with the first request after the one before has ended; without a limit there is none."""
+    quota = Quota(1)
+    taken = [quota.take(now) for now in (10.0, 10.9, 11.0, 11.9, 12.5)]
+    assert taken == [True, False, True, False, True]
+    assert (quota.remaining(), quota.headers(13.4)["RateLimit"]) == (0, '"client";r=0;t=1')
+    free = Quota(None)
+    assert [free.take(1.0) for _ in range(3)] == [True] * 3
+    assert (free.remaining(), free.headers(1.0)) == (None, {})
 
 
 def test_slow_answer_is_logged_as_read_before_it_is_answered(shop: Served) -> None:
@@ -483,7 +520,7 @@ def test_plan_adds_up() -> None:
 def test_nothing_of_the_sdk_is_used() -> None:
     """The server and the receiver import the standard library, OTLP's messages and each other: no part of Buoy."""
     demo = ROOT / "sdk/buoy/cli/demo"
-    names = ("lifeline", "wire", "shop", "faults", "journal", "connection", "server", "figures", "receiver")
+    names = ("lifeline", "wire", "shop", "quota", "faults", "journal", "connection", "server", "figures", "receiver")
     allowed = {*sys.stdlib_module_names, *(f"buoy.cli.demo.{name}" for name in names)}
     for name in names:
         for module in imported(demo / f"{name}.py"):

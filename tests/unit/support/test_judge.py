@@ -1,29 +1,22 @@
 """The judge: a truthful run passes, and no single lie of either side does."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from tests.support.judge import judge
 from tests.support.judge.__main__ import main
-from tests.unit.support.synthetic import BEGIN, MS, Run, Send, put, truthful
+from tests.unit.support.calls import Ending, Send
+from tests.unit.support.lies import Lie, drop, verdict_on
+from tests.unit.support.protobuf import BEGIN, Key, put
+from tests.unit.support.synthetic import MS, Run
+from tests.unit.support.truthful import truthful
 
 GET = "GET /products/{id}"
-Lie = Callable[[Run], None]
-
-
-def verdict_on(lie: Lie, directory: Path) -> list[str]:
-    """Return the differences found in the truthful run after ``lie`` changed it."""
-    run = truthful()
-    lie(run)
-    return judge(run.write(directory)).differences
-
-
-def drop(run: Run, span: Span) -> None:
-    """Take one span out of the export."""
-    run.spans[:] = [other for other in run.spans if other.span_id != span.span_id]
+ACTIVE = ("buoy.client.call.active", (("buoy.provider", "shop"),))
 
 
 def test_truthful_run_has_no_difference(tmp_path: Path) -> None:
@@ -36,7 +29,7 @@ def test_command_says_so_and_exits_0(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([str(truthful().write(tmp_path))]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == "truth: difference 0"
-    assert any(line.split() == ["GET", "/products/{id}", "9", "9"] for line in printed), printed
+    assert any(line.split() == ["GET", "/products/{id}", "11", "11"] for line in printed), printed
 
 
 def test_command_exits_1_and_names_each_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +49,7 @@ def test_command_exits_2_without_a_run(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_table_shows_both_sides(tmp_path: Path) -> None:
-    """The table lists operations, answers, unread sends by name and count, results, errors, retries and stops."""
+    """The table lists what was asked, answered, lost, refused, joined, masked and waited for, and who says so."""
     table = judge(truthful().write(tmp_path)).table
     for title in ("requests by operation", "requests by answer", "calls by result", "errors of attempts"):
         assert title in table
@@ -64,10 +57,18 @@ def test_table_shows_both_sides(tmp_path: Path) -> None:
     for row in (
         "PUT /stock/{id}: refused, nobody listened 2",
         "DELETE /carts/{id}: reset before it was read 1",
-        "503 2 2",
+        "503 4 4",
         "no whole answer: truncated (network_error) 1 1",
+        "stock.set 3 3 3",
+        "fallback (static) 2 2",
         "caller_error 1 1",
         "deadline 1 1",
+        "breaker_open 4 4",
+        "breaker_open, in the shadow: not enforced 1 1",
+        "in_flight 2 2 2",
+        "function 2 2 2",
+        "concurrency 0.230 0.230",
+        "shop: closed, probe_succeeded 1",
     ):
         assert row in rows
 
@@ -78,11 +79,18 @@ def test_any_dropped_span_is_noticed(index: int, tmp_path: Path) -> None:
     assert verdict_on(lambda run: drop(run, run.spans[index]), tmp_path) != []
 
 
-@pytest.mark.parametrize("step", [1, -1])
-@pytest.mark.parametrize("key", [*truthful().sums, *truthful().counts], ids=str)
-def test_any_counter_off_by_one_is_noticed(
-    key: tuple[str, tuple[tuple[str, str], ...]], step: int, tmp_path: Path
-) -> None:
+def wrong_counts() -> Iterator[Any]:
+    """Yield every series, with a step up and one down, and an id of its values."""
+    run = truthful()
+    for key in (*run.sums, *run.counts):
+        # How often one call waited for a turn or a permit is not on its span; for how long is, and that is compared.
+        waits = {value for _, value in key[1]} & {"rate_limit", "concurrency"}
+        for step in (-1,) if waits else (1, -1):
+            yield pytest.param(key, step, id="-".join([key[0], *(str(value) for _, value in key[1]), f"{step:+}"]))
+
+
+@pytest.mark.parametrize(("key", "step"), list(wrong_counts()))
+def test_any_counter_off_by_one_is_noticed(key: Key, step: int, tmp_path: Path) -> None:
     """Whichever counter or histogram is off by one in one series, the judge names that metric."""
 
     def lie(run: Run) -> None:
@@ -111,7 +119,7 @@ def test_retry_hidden_everywhere_is_noticed(tmp_path: Path) -> None:
         seq = run.seq + 1
         hidden = f"00-{'a' * 32}-{'b' * 16}-01"
         run.note("request", seq=seq, method="GET", operation=GET, traceparent=hidden, fault="503", key=None)
-        run.note("answer", seq=seq, status=503, sent="whole", left=False, fault="503", retry_after=None)
+        run.note("answer", seq=seq, status=503, sent="whole", left=False, fault="503", retry_after=None, remaining=None)
 
     differences = verdict_on(lie, tmp_path)
     assert len(differences) == 1
@@ -283,7 +291,7 @@ def test_more_lost_sends_than_closed_connections(tmp_path: Path) -> None:
     def lie(run: Run) -> None:
         lost = Send(error="network_error", phase="receive", outcome="unknown", read=False)
         for _ in range(4):
-            run.call("carts.drop", "DELETE /carts/{id}", lost, error="network_error", stop="max_attempts")
+            run.call("carts.drop", "DELETE /carts/{id}", lost, error="network_error", end=Ending(stop="max_attempts"))
 
     differences = verdict_on(lie, tmp_path)
     assert [difference.split("]")[0] for difference in differences] == ["[unread resets bounded"]
@@ -298,12 +306,13 @@ def move_result(run: Run) -> None:
 
 def still_active(run: Run) -> None:
     """A call is still in flight when all is over."""
-    run.sums["buoy.client.call.active", (("buoy.provider", "shop"),)] = 1
+    run.gauges[-1][ACTIVE] = 1
 
 
 def never_active(run: Run) -> None:
     """The gauge of calls in flight was never exported."""
-    del run.sums["buoy.client.call.active", (("buoy.provider", "shop"),)]
+    for gauges in run.gauges:
+        del gauges[ACTIVE]
 
 
 def wrong_category(run: Run) -> None:

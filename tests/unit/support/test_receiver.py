@@ -28,7 +28,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from buoy.cli.demo.figures import WINDOW, Figures, percentile
 from buoy.cli.demo.receiver import Received, Receiver
 from tests.unit.support.process import PATIENCE, running
-from tests.unit.support.synthetic import SCOPE, put, truthful
+from tests.unit.support.protobuf import SCOPE, put
+from tests.unit.support.truthful import truthful
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 ZIPPED = {**PROTOBUF, "Content-Encoding": "gzip"}
@@ -67,7 +68,7 @@ def post(port: int, name: str, body: bytes, headers: Mapping[str, str] = PROTOBU
 
 
 def exports(directory: Path) -> list[tuple[str, bytes]]:
-    """Return the export requests of a truthful run: spans, earlier metrics, last metrics."""
+    """Return the export requests of a truthful run: spans, and metrics amid it, twice at its end, and afterwards."""
     lines = (truthful().write(directory) / "otlp.jsonl").read_text().splitlines()
     return [(record["signal"], base64.b64decode(record["body"])) for record in map(json.loads, lines)]
 
@@ -131,21 +132,55 @@ def test_figures_are_served(receiver: int, tmp_path: Path) -> None:
     status, answer = ask(receiver, "GET /figures")
     figures: dict[str, Any] = json.loads(answer)
     assert status == 200
-    assert figures["calls"] == {"success": 8, "failure": 2, "caller_error": 1, "cancelled": 1, "refused": 1}
-    assert figures["success"] == pytest.approx(8 / 13)
-    assert figures["spans"] == {"call": 13, "attempt": 19}
-    assert figures["attempts_per_call"] == pytest.approx(18 / 13)
+    assert figures["calls"] == {"success": 13, "failure": 5, "caller_error": 1, "cancelled": 1, "refused": 6}
+    assert figures["success"] == pytest.approx(13 / 26)
+    assert figures["spans"] == {"call": 26, "attempt": 28}
+    assert figures["attempts_per_call"] == pytest.approx(27 / 26)
     assert figures["errors"]["attempt"] == {
-        "network_error": 6,
-        "service_unavailable": 2,
+        "network_error": 8,
+        "service_unavailable": 4,
         "timeout": 1,
         "not_found": 1,
+        "rate_limited": 1,
     }
-    assert figures["errors"]["call"] == {"network_error": 2, "not_found": 1, "deadline_exceeded": 1}
-    assert figures["time"] == {"attempts": pytest.approx(0.019)}
-    assert figures["requests"] == {"traces": 1, "metrics": 2, "logs": 0}
-    assert figures["rate"] == 13.0
+    assert figures["errors"]["call"] == {
+        "network_error": 4,
+        "breaker_open": 3,
+        "not_found": 1,
+        "deadline_exceeded": 1,
+        "concurrency_limited": 1,
+        "rate_limited_locally": 1,
+        "service_unavailable": 1,
+    }
+    assert figures["time"].keys() == {"attempts", "backoff", "rate_limit", "concurrency"}
+    assert figures["time"]["backoff"] == pytest.approx(1.08)
+    assert figures["requests"] == {"traces": 1, "metrics": 4, "logs": 0}
+    ends = [span.end_time_unix_nano for span in truthful().spans if not span.parent_span_id]
+    assert figures["rate"] == pytest.approx(26 / ((max(ends) - min(ends)) / 1e9))
     assert 0 < figures["latency"]["p50"] <= figures["latency"]["p95"]
+
+
+def test_policies_are_served(receiver: int, tmp_path: Path) -> None:
+    """``/figures`` tells what policies did, and in which state each breaker is as long as its provider is there."""
+    served: list[dict[str, Any]] = []
+    for name, body in exports(tmp_path):
+        post(receiver, name, body)
+        served.append(json.loads(ask(receiver, "GET /figures")[1]))
+    figures = served[-1]
+    states = [(each["breakers"].get("shop"), each["breakers"].get("shop.reviews")) for each in served]
+    watched = [("open", "metrics_only"), ("closed", "metrics_only"), ("closed", "metrics_only")]
+    assert states == [(None, None), *watched, (None, None)]
+    assert figures["refusals"] == {
+        "breaker_open": 4,
+        "breaker_open (shadow)": 1,
+        "deadline_exceeded": 1,
+        "concurrency_limited": 1,
+        "rate_limited_locally": 1,
+    }
+    assert (figures["fallbacks"], figures["duplicates"]) == (
+        {"static": 2, "function": 2},
+        {"in_flight": 2, "resend": 1},
+    )
 
 
 def test_nothing_yet(receiver: int) -> None:
@@ -193,8 +228,7 @@ def test_foreign_spans_are_only_counted() -> None:
 def test_newest_value_of_a_series_counts() -> None:
     """Cumulative sums are not added up over exports, whatever the order in which they come."""
     figures = Figures()
-    run = truthful()
-    earlier, later = (run._metrics(run.sums, run.counts, at=at) for at in (1, 2))
+    earlier, later, *_ = truthful().exports()
     doubled = ExportMetricsServiceRequest.FromString(later.SerializeToString())
     for metric in doubled.resource_metrics[0].scope_metrics[0].metrics:
         for point in metric.sum.data_points:
@@ -202,11 +236,11 @@ def test_newest_value_of_a_series_counts() -> None:
     figures.add_metrics(doubled)
     figures.add_metrics(earlier)
     assert figures.snapshot(now=0.0)["calls"] == {
-        "success": 16,
-        "failure": 4,
+        "success": 26,
+        "failure": 10,
         "caller_error": 2,
         "cancelled": 2,
-        "refused": 2,
+        "refused": 12,
     }
 
 

@@ -3,11 +3,13 @@
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from buoy.cli.demo.faults import BY_NAME, OK, Cut, Dice, Fault
+from buoy.cli.demo.faults import BEYOND_QUOTA, BY_NAME, OK, Cut, Dice, Fault
 from buoy.cli.demo.journal import Ending, Journal
+from buoy.cli.demo.quota import Quota
 from buoy.cli.demo.shop import Shop
 from buoy.cli.demo.wire import Answer, MalformedError, Request, as_json, encode, read_request
 
@@ -16,17 +18,27 @@ ABORT = struct.pack("ii", 1, 0)
 RESET_NEXT = replace(OK, name="reset-next", cut=Cut.UNREAD)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What all connections share."""
+
+    shop: Shop
+    dice: Dice
+    journal: Journal
+    quota: Quota
+
+
 class Connection:
     """A connection, from accept to close. ``ending`` is set while a request that was read waits for its answer."""
 
     def __init__(
         self,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        parts: tuple[Shop, Dice, Journal],
+        parts: Parts,
         restart: Callable[[], None],
     ) -> None:
         self.reader, self.writer = streams
-        self.shop, self.dice, self.journal = parts
+        self.shop, self.dice, self.journal, self.quota = parts.shop, parts.dice, parts.journal, parts.quota
         self.restart = restart
         self.task = asyncio.current_task()
         self.ending: Ending | None = None
@@ -66,6 +78,8 @@ class Connection:
             self.journal.note("malformed")
             self.writer.write(encode(as_json(400, {"error": str(error)}), {"Connection": "close"}))
             return False
+        if not self.quota.take(time.monotonic()):
+            fault = BEYOND_QUOTA
         fault, refused = _forced(request, fault)
         self.ending = Ending(self.journal.request(request, self.shop, fault.name), fault.name)
         try:
@@ -93,7 +107,8 @@ class Connection:
         if fault.cut is Cut.READ:
             self._reset()
             return False
-        data = encode(answer, {"X-Request-Id": f"req_{ending.seq}"})
+        ending.remaining = self.quota.remaining()
+        data = encode(answer, {"X-Request-Id": f"req_{ending.seq}", **self.quota.headers(time.monotonic())})
         if fault.cut is Cut.BODY:
             ending.sent = "part"
             self.writer.write(data[: -(len(answer.body) // 2)])

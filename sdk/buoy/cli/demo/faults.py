@@ -32,7 +32,7 @@ class Fault:
 
 # The name is what ``X-Fault`` and the log say; the weight is how many of 1,000 random requests fare so.
 PLAN = (
-    Fault("ok", 744),
+    Fault("ok", 757),
     Fault("slow", 50, delay=(0.3, 0.8)),
     Fault("stall", 6, delay=(3.0, 3.0)),  # longer than the demo's attempt timeout
     Fault("500", 15, status=500),
@@ -40,8 +40,8 @@ PLAN = (
     Fault("503", 20, status=503),
     Fault("503-retry-after", 10, status=503, retry_after=1),
     Fault("504", 10, status=504),
-    Fault("429", 15, status=429),
-    Fault("429-retry-after", 10, status=429, retry_after=1),
+    Fault("429", 8, status=429),
+    Fault("429-retry-after", 4, status=429, retry_after=1),  # each is a second in which nobody sends
     Fault("404", 15, status=404),
     Fault("422", 10, status=422),
     Fault("reset-before-read", 20, cut=Cut.UNREAD),
@@ -49,6 +49,7 @@ PLAN = (
     Fault("truncated", 15, cut=Cut.BODY),
     Fault("close-idle", 15, cut=Cut.IDLE),
     Fault("reset-next", 10, cut=Cut.NEXT),
+    Fault("quota", 0, status=429),  # not random: what was asked for is beyond the quota
     Fault("hang", 0, delay=(3600.0, 3600.0)),  # no answer, ever
     Fault("restart", 0, cut=Cut.RESTART),  # random restarts come by time, not by request: RESTARTS
 )
@@ -56,8 +57,8 @@ PLAN = (
 # Seconds after the first request, drawn from each range; the second restart happens in every other run.
 RESTARTS = ((4.0, 8.0), (11.0, 16.0))
 
-OK = PLAN[0]
 BY_NAME = {fault.name: fault for fault in PLAN}
+OK, BEYOND_QUOTA = BY_NAME["ok"], BY_NAME["quota"]
 
 
 class Dice:

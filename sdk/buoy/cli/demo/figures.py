@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -78,6 +78,10 @@ class Figures:
             "latency": {"p50": percentile(durations, 0.5), "p95": percentile(durations, 0.95)},
             "attempts_per_call": self._attempts / ended if ended else None,
             "errors": {level: dict(self._errors(level)) for level in ("attempt", "call")},
+            "refusals": dict(self._sum("buoy.client.refusals", _refusal)),
+            "fallbacks": dict(self._sum("buoy.client.fallbacks", lambda has: has.get("buoy.fallback.source"))),
+            "duplicates": dict(self._sum("buoy.client.duplicates", lambda has: has.get("buoy.duplicate.source"))),
+            "breakers": self._breakers(),
             "time": {cause: seconds for cause, seconds in self._time.items() if seconds > 0},
             "spans": dict(self._spans),
         }
@@ -119,6 +123,15 @@ class Figures:
             "buoy.client.errors", lambda has: has.get("error.type") if has.get("buoy.error.level") == level else None
         )
 
+    def _breakers(self) -> dict[str, str]:
+        """Return the state of each breaker; none of one whose provider was left."""
+        return {
+            has["buoy.breaker.name"]: has["buoy.breaker.state"]
+            for series, (_, value) in self._latest.items()
+            if series.metric == "buoy.breaker.status" and value
+            for has in [dict(series.attributes)]
+        }
+
     def _sum(self, metric: str, key: Callable[[Mapping[str, str]], str | None]) -> Counter[str]:
         sums: Counter[str] = Counter()
         for series, (_, value) in self._latest.items():
@@ -133,8 +146,17 @@ def percentile(ordered: list[float], share: float) -> float | None:
     return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else None
 
 
+def _refusal(has: Mapping[str, str]) -> str | None:
+    reason = has.get("buoy.refusal.reason")
+    return reason if has.get("buoy.refusal.enforced") == "True" else f"{reason} (shadow)"
+
+
 def _labels(attributes: Iterable[KeyValue]) -> frozenset[tuple[str, str]]:
-    return frozenset((item.key, item.value.string_value) for item in attributes)
+    return frozenset((item.key, _text(item.value)) for item in attributes)
+
+
+def _text(value: AnyValue) -> str:
+    return str(value.bool_value) if value.HasField("bool_value") else value.string_value
 
 
 def _number(point: NumberDataPoint) -> int:

@@ -24,6 +24,7 @@ class Ending:
     sent: str = "nothing"  # or "part", or "whole"
     left: bool = False  # the client had gone before we could answer
     retry_after: int | None = None
+    remaining: int | None = None  # what was told to be left of the quota
 
 
 class Journal:
@@ -63,6 +64,7 @@ class Journal:
             left=ending.left,
             fault=ending.fault,
             retry_after=ending.retry_after,
+            remaining=ending.remaining,
         )
 
     def close(self) -> None:

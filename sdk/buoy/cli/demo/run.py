@@ -1,7 +1,7 @@
 """``buoy demo``: a service calls a faulty provider through Buoy, and its exported telemetry is shown as it arrives.
 
-Three processes: the provider (which logs every request it reads), the OTLP receiver, and this one, the service. The
-log and the telemetry are left in a directory, where a judge can compare them.
+Three processes: the provider (which logs every request it reads), the OTLP receiver, and this one, the service (whose
+callers note what they saw). Logs, notes and telemetry are left in a directory, where a judge can compare them.
 """
 
 import argparse
@@ -12,9 +12,14 @@ import secrets
 from pathlib import Path
 
 import buoy
+from buoy.cli.demo.callers import Callers
+from buoy.cli.demo.load import Load
 from buoy.cli.demo.processes import Process
-from buoy.cli.demo.service import Load, Shop
+from buoy.cli.demo.service import Shop
 from buoy.cli.demo.view import REDRAW, View, closing, fetch
+
+# The provider goes away for so many seconds at a time, and lets one client send so many requests per second.
+_TEMPER = ("--away", "1.5", "--quota", "100")
 
 # So that the view is live; the environment wins, as it does in any service.
 _LIVELY = {"OTEL_BSP_SCHEDULE_DELAY": "500", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
@@ -37,28 +42,30 @@ def main(arguments: argparse.Namespace) -> int:
         os.environ.setdefault(variable, value)
     _log_to(out / "service.log")
     print(f"seed {seed}: {arguments.workers} callers for {arguments.seconds:g} s against a provider that misbehaves")
-    server = Process("buoy.cli.demo.server", "--log", str(out / "server.jsonl"), "--seed", str(seed))
+    server = Process("buoy.cli.demo.server", "--log", str(out / "server.jsonl"), "--seed", str(seed), *_TEMPER)
     with server as shop, Process("buoy.cli.demo.receiver", "--out", str(out)) as receiver:
         telemetry = buoy.setup(service_name="buoy-demo", endpoint=f"http://127.0.0.1:{receiver.port}")
         asyncio.run(_run(arguments, seed, shop.port, receiver.port))
         exported = telemetry.flush(30.0)
         print(f"\nat the end: {closing(fetch(receiver.port))}")
         telemetry.shutdown()
-    print(f"\nThe provider's own log and the telemetry received are in {out}/ (server.jsonl, otlp.jsonl).")
+    print(f"\nIn {out}/: the provider's log (server.jsonl), the callers' notes (callers.jsonl), and otlp.jsonl.")
     if not exported:
         print("Not everything was exported: the receiver did not answer in time.")
     return 0 if exported else 1
 
 
 async def _run(arguments: argparse.Namespace, seed: int, port: int, receiver: int) -> None:
+    callers = Callers(arguments.out / "callers.jsonl")
     async with Shop(base_url=f"http://127.0.0.1:{port}") as shop:
-        load = Load(shop, seed=seed, workers=arguments.workers, seconds=arguments.seconds)
+        load = Load(shop, callers, seed=seed, workers=arguments.workers, seconds=arguments.seconds)
         watching = asyncio.create_task(_watch(receiver, arguments.seconds))
         try:
             await load.run()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            callers.close()
 
 
 async def _watch(receiver: int, seconds: float) -> None:

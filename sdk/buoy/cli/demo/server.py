@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from buoy.cli.demo.connection import ABORT, Connection
+from buoy.cli.demo.connection import ABORT, Connection, Parts
 from buoy.cli.demo.faults import Dice
 from buoy.cli.demo.journal import Journal
 from buoy.cli.demo.lifeline import announce, on_end
+from buoy.cli.demo.quota import Quota
 from buoy.cli.demo.shop import Shop
 
 HOST = "127.0.0.1"
@@ -24,12 +25,14 @@ BACKLOG = 128
 class Server:
     """The listening socket and all connections. A restart takes ``away`` seconds; ``restarts`` has random ones."""
 
-    def __init__(self, port: int, dice: Dice, journal: Journal, *, away: float, restarts: bool) -> None:
+    def __init__(
+        self, port: int, dice: Dice, journal: Journal, *, away: float, restarts: bool, quota: int | None = None
+    ) -> None:
         # This socket never listens. It holds the port through a restart: the kernel would give it to somebody else, or
         # connect a client that calls it to itself.
         self._guard = _bound(port)
         self.port: int = self._guard.getsockname()[1]
-        self._parts = (Shop(), dice, journal)
+        self._parts = Parts(shop=Shop(), dice=dice, journal=journal, quota=Quota(quota))
         self._journal = journal
         self._dice = dice
         self._away = away
@@ -157,7 +160,12 @@ async def serve(options: argparse.Namespace) -> None:
     on_end(stop)
     journal = Journal(options.log)
     server = Server(
-        options.port, Dice(options.seed, options.faults), journal, away=options.away, restarts=options.restarts
+        options.port,
+        Dice(options.seed, options.faults),
+        journal,
+        away=options.away,
+        restarts=options.restarts,
+        quota=options.quota,
     )
     server.listen()
     announce(server.port)
@@ -175,6 +183,9 @@ def main() -> None:
     parser.add_argument("--faults", choices=("all", "none"), default="all", help="random faults; X-Fault always works")
     parser.add_argument("--restarts", action=argparse.BooleanOptionalAction, default=True, help="random restarts")
     parser.add_argument("--away", type=float, default=1.0, metavar="SECONDS", help="how long a restart takes")
+    parser.add_argument(
+        "--quota", type=int, metavar="N", help="requests per second, told in headers (default: no quota)"
+    )
     asyncio.run(serve(parser.parse_args()))
 
 

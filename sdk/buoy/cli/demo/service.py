@@ -1,66 +1,36 @@
-"""The demo's service: what a service developer writes, and a bounded load of calls to make it worth watching."""
+"""The demo's service: what a service developer writes. All that Buoy does for the shop follows from these lines."""
 
-import asyncio
-from random import Random
+from typing import Any
 
 import buoy
 
+NO_OFFERS: dict[str, Any] = {"data": []}
 
-class Shop(buoy.Provider, timeout=buoy.Timeout(total=6, attempt=1.5), retry=buoy.Retry(max_attempts=4, base=0.05)):
-    """The provider. All that Buoy does for it follows from these lines."""
 
-    product = buoy.get("/products/{id}", name="products.get")
-    products = buoy.get("/products", name="products.list")
+def from_catalogue(error: Exception) -> dict[str, Any]:
+    """Return what the service knows itself of the products, and why it had to."""
+    return {"data": [{"id": "7", "name": "Product 7"}], "because": type(error).__name__}
+
+
+class Shop(
+    buoy.Provider,
+    timeout=buoy.Timeout(total=6, attempt=1.5),
+    retry=buoy.Retry(max_attempts=4, base=0.05),
+    breaker=buoy.Breaker(window=1, wait=0.5),  # the memory of a demo is short
+    concurrency=buoy.Concurrency(3, max_wait=0.2),
+):
+    """The provider: its policies above, its operations below, some with policies of their own."""
+
+    product = buoy.get("/products/{id}", name="products.get", joined=True)
+    products = buoy.get("/products", name="products.list", fallback=from_catalogue)
+    search = buoy.get("/products", name="products.search", limit=buoy.RateLimit(2, max_wait=0.3))
+    offers = buoy.get("/offers", name="offers.list", timeout=buoy.Timeout(total=0.8), fallback=NO_OFFERS)
+    reviews = buoy.get(
+        "/products/{id}/reviews",
+        name="reviews.list",
+        breaker=buoy.Breaker(window=1, minimum_calls=3, mode="metrics_only"),  # not trusted yet: it only watches
+    )
     order = buoy.post("/orders", key_header="Idempotency-Key", name="orders.create")
     note = buoy.post("/orders", name="orders.create_unkeyed")
     stock = buoy.put("/stock/{id}", name="stock.set")
     cart = buoy.delete("/carts/{id}", name="carts.delete")
-
-
-class Load:
-    """Workers that call the shop one call after another, each choosing by the seed what to do next."""
-
-    def __init__(self, shop: Shop, *, seed: int, workers: int, seconds: float) -> None:
-        self._shop = shop
-        self._workers = workers
-        self._seconds = seconds
-        self._random = Random(seed)  # noqa: S311  # a script, not a secret
-
-    async def run(self) -> None:
-        """Call until the time is over; every call that was begun is finished."""
-        ends = asyncio.get_running_loop().time() + self._seconds
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work(ends))
-
-    async def _work(self, ends: float) -> None:
-        loop = asyncio.get_running_loop()
-        while loop.time() < ends:
-            try:
-                await self._call()
-            except buoy.BuoyError:
-                pass  # what a service does about it is its own; that it happened is in the telemetry
-            except TimeoutError:
-                pass  # our own impatience below
-            await asyncio.sleep(self._random.uniform(0.02, 0.12))
-
-    async def _call(self) -> None:
-        shop, number = self._shop, self._random.randrange(1, 51)
-        match self._random.choices(range(8), (36, 16, 14, 6, 14, 10, 2, 2))[0]:
-            case 0:
-                await shop.product(id=number)
-            case 1:
-                await shop.products(status="active")
-            case 2:
-                await shop.order(json={"product": number})
-            case 3:
-                await shop.note(json={"product": number})
-            case 4:
-                await shop.stock(id=number, json={"quantity": number})
-            case 5:
-                await shop.cart(id=number)
-            case 6:
-                await shop.product(id=number, deadline=0)  # a caller who came too late: refused, not sent
-            case _:
-                async with asyncio.timeout(0.002):  # a caller who leaves: cancelled, mostly
-                    await shop.products(status="active")

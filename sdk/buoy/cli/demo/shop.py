@@ -30,11 +30,13 @@ class Route(NamedTuple):
 
 
 PRODUCT = Route("GET", "/products/{id}")
+REVIEWS = Route("GET", "/products/{id}/reviews")
 LIST = Route("GET", "/products")
+OFFERS = Route("GET", "/offers")
 ORDER = Route("POST", "/orders")
 STOCK = Route("PUT", "/stock/{id}")
 CART = Route("DELETE", "/carts/{id}")
-ROUTES = (PRODUCT, LIST, ORDER, STOCK, CART)
+ROUTES = (PRODUCT, REVIEWS, LIST, OFFERS, ORDER, STOCK, CART)
 
 
 @dataclass(slots=True)
@@ -59,29 +61,37 @@ class Shop:
     def answer(self, request: Request) -> Answer:
         """Do what the request asks for."""
         route, name = _find(request)
-        if route == PRODUCT:
-            return self._product(name)
-        if route == LIST:
-            return self._products(request.query.get("status"))
-        if route == ORDER:
-            return self._order(request)
-        if route == STOCK:
-            return self._set_stock(name, request)
-        if route == CART:
-            return as_json(200, {"id": name, "deleted": True})
-        known = any(other.match(request.path) is not None for other in ROUTES)
-        return as_json(405 if known else 404, {"error": "no such operation"})
+        if route is None:
+            known = any(other.match(request.path) is not None for other in ROUTES)
+            return as_json(405 if known else 404, {"error": "no such operation"})
+        do = {
+            PRODUCT: self._product,
+            REVIEWS: self._reviews,
+            LIST: self._products,
+            OFFERS: self._offers,
+            ORDER: self._order,
+            STOCK: self._set_stock,
+            CART: self._drop_cart,
+        }[route]
+        return do(name, request)
 
-    def _product(self, name: str) -> Answer:
+    def _product(self, name: str, _: Request) -> Answer:
         if not name.isdecimal() or not 1 <= int(name) <= PRODUCTS:
             return as_json(404, {"error": "no such product"})
         return as_json(200, _product(int(name)))
 
-    def _products(self, status: str | None) -> Answer:
+    def _reviews(self, name: str, _: Request) -> Answer:
+        return as_json(200, {"data": [{"product": name, "stars": 5}]})
+
+    def _products(self, _: str, request: Request) -> Answer:
+        status = request.query.get("status")
         found = [_product(number) for number in range(1, PRODUCTS + 1)]
         return as_json(200, {"data": [product for product in found if status in (None, product["status"])]})
 
-    def _order(self, request: Request) -> Answer:
+    def _offers(self, _: str, __: Request) -> Answer:
+        return as_json(200, {"data": [_product(number) for number in range(1, PRODUCTS + 1, 10)]})
+
+    def _order(self, _: str, request: Request) -> Answer:
         draft = _object(request.body)
         if draft is None:
             return as_json(422, {"error": "an order is a JSON object"})
@@ -100,6 +110,9 @@ class Shop:
             return as_json(422, {"error": "quantity is a whole number from 0"})
         self.stock[name] = wanted
         return as_json(200, {"id": name, "quantity": wanted})
+
+    def _drop_cart(self, name: str, _: Request) -> Answer:
+        return as_json(200, {"id": name, "deleted": True})
 
 
 def _find(request: Request) -> tuple[Route | None, str]:

@@ -57,29 +57,43 @@ def line(figures: Figures) -> str:
     return (
         f"{figures['rate']:5.1f} calls/s  success {_share(figures['success'])}  p50 {_ms(figures['latency']['p50'])}"
         f"  p95 {_ms(figures['latency']['p95'])}  attempts/call {_number(figures['attempts_per_call'])}"
-        f"  failed attempts {errors}"
+        f"  failed attempts {errors}  refused {sum(figures['refusals'].values())}{_not_closed(figures['breakers'])}"
     )
 
 
 def _panel(figures: Figures, title: str) -> Group:
-    side_by_side = Table.grid(padding=(0, 3))
-    side_by_side.add_row(
-        _table("calls", figures["calls"]),
-        _table("failed attempts", figures["errors"]["attempt"]),
-        _table("failed calls", figures["errors"]["call"]),
-        _table("time, s", figures["time"]),
+    results, policies = Table.grid(padding=(0, 3)), Table.grid(padding=(0, 3))
+    results.add_row(
+        _counts("calls", figures["calls"]),
+        _counts("failed attempts", figures["errors"]["attempt"]),
+        _counts("failed calls", figures["errors"]["call"]),
+        _counts("time, s", figures["time"]),
+    )
+    policies.add_row(
+        _table("breakers", figures["breakers"]),
+        _counts("refusals", figures["refusals"]),
+        _counts("fallbacks", figures["fallbacks"]),
+        _counts("duplicates", figures["duplicates"]),
     )
     return Group(
         Text(f"\nBuoy demo, {title}: what the exported telemetry says", style="bold"),
         Text(line(figures)),
-        side_by_side,
+        results,
+        policies,
     )
 
 
-def _table(title: str, values: Mapping[str, float]) -> Table:
+def _counts(title: str, values: Mapping[str, float]) -> Table:
+    ordered = sorted(values.items(), key=lambda item: -item[1])
+    return _table(
+        title, {name: f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" for name, value in ordered}
+    )
+
+
+def _table(title: str, rows: Mapping[str, str]) -> Table:
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
-    for name, value in sorted(values.items(), key=lambda item: -item[1]):
-        table.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
+    for row in rows.items():
+        table.add_row(*row)
     return table
 
 
@@ -89,10 +103,17 @@ def closing(figures: Figures) -> str:
         ("calls by result", figures["calls"]),
         ("errors of attempts", figures["errors"]["attempt"]),
         ("errors of calls", figures["errors"]["call"]),
+        ("refusals", figures["refusals"]),
+        ("fallbacks", figures["fallbacks"]),
+        ("duplicates", figures["duplicates"]),
         ("where the time went, s", {name: round(value, 1) for name, value in figures["time"].items()}),
     ]
     rows = [f"  {title}: " + (", ".join(f"{k} {v}" for k, v in values.items()) or "none") for title, values in parts]
     return "\n".join([line(figures), *rows])
+
+
+def _not_closed(breakers: Mapping[str, str]) -> str:
+    return "".join(f"  {name} {state}" for name, state in breakers.items() if state in ("open", "half_open"))
 
 
 def _share(value: float | None) -> str:
