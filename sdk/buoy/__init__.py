@@ -3,7 +3,7 @@
 The floors, imports only point down:
     cli                         commands
     provider                    Provider and its operations
-    runtime                     wiring
+    runtime | rules             wiring | how providers say what went wrong
     telemetry | http            OpenTelemetry and structlog | aiohttp
     pipeline                    the only floor that waits
     policies                    decisions: pure, told the time and the randomness
@@ -11,7 +11,7 @@ The floors, imports only point down:
     options, errors, result, outcome    the shared vocabulary
 """
 
-from buoy import contract
+from buoy import contract, rules
 from buoy.errors import (
     BreakerOpen,
     BuoyError,
@@ -31,6 +31,7 @@ from buoy.errors import (
     Undecodable,
 )
 from buoy.http.auth import Bearer
+from buoy.http.credentials import ApiKey, Basic, Outgoing
 from buoy.outcome import (
     BreakerState,
     CallResult,
@@ -58,6 +59,8 @@ from buoy.telemetry.setup import Telemetry, setup
 from buoy.version import __version__
 
 __all__ = [
+    "ApiKey",
+    "Basic",
     "Bearer",
     "BoundOperation",
     "Breaker",
@@ -84,6 +87,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "OutcomeUnknown",
+    "Outgoing",
     "Provider",
     "Quota",
     "RateLimit",
@@ -108,5 +112,6 @@ __all__ = [
     "patch",
     "post",
     "put",
+    "rules",
     "setup",
 ]

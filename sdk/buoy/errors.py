@@ -126,7 +126,8 @@ class HttpError(Failed):
     """The provider answered with an error status.
 
     ``headers`` are those of the answer; ``problem`` is the decoded body where it is ``application/problem+json``
-    (RFC 9457). Neither is part of the message or the repr.
+    (RFC 9457); ``code`` is the provider's own word for it, where a rule knows where it stands. None of them is part of
+    the message or the repr. The status may be below 400 where a rule found a failure behind it.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class HttpError(Failed):
         status: int = 0,
         headers: Mapping[str, str] | None = None,
         problem: Mapping[str, Any] | None = None,
+        code: str | None = None,
         verdict: Verdict | None = None,
         provider: str | None = None,
         operation: str | None = None,
@@ -144,6 +146,7 @@ class HttpError(Failed):
         self.status = status
         self.headers: Mapping[str, str] = headers if headers is not None else {}
         self.problem = problem
+        self.code = code
 
 
 class NetworkError(Failed):

@@ -7,40 +7,50 @@ from typing import Any
 from multidict import CIMultiDict
 
 from buoy.errors import Failed, HttpError, NetworkError, TimedOut, Undecodable
-from buoy.http import classify, headers, quota
+from buoy.http import classify
 from buoy.http.body import MisfitError
+from buoy.http.dialects import COMMON
+from buoy.http.rules import Judgement, judge
 from buoy.outcome import TABLE, ErrorType, Outcome, Phase, Verdict
-from buoy.pipeline.call import Plan
+from buoy.pipeline.call import UNKNOWN, Plan
 
 _KINDS: dict[ErrorType, type[Failed]] = {ErrorType.NETWORK_ERROR: NetworkError, ErrorType.TIMEOUT: TimedOut}
 _LATE = Verdict(ErrorType.TIMEOUT, Outcome.UNKNOWN, Phase.RECEIVE, retryable=True, reason="timer")
+_UNSIGNED = Verdict(ErrorType.TIMEOUT, Outcome.NOT_SENT, Phase.LOCAL, retryable=True, reason="timer")
 
 
-def answered(plan: Plan, status: int, answer: Mapping[str, str], problem: Mapping[str, Any] | None = None) -> HttpError:
-    """Return the error for an answer with an error status; ``answer`` is its headers."""
-    wait = _wait_asked(status, answer)
-    verdict = classify.status(status, retry_after=wait, should_retry=headers.should_retry(answer))
+def answered(
+    plan: Plan,
+    status: int,
+    answer: Mapping[str, str],
+    problem: Mapping[str, Any] | None = None,
+    judged: Judgement | None = None,
+) -> HttpError:
+    """Return the error for an answer that says that the request failed; ``answer`` is its headers.
+
+    Without a judgement they and the status are all that is known of it.
+    """
+    if judged is None:
+        judged = judge(status, CIMultiDict(answer), b"", COMMON, now=time.time())
+    verdict = judged.verdict or UNKNOWN
     text = f"HTTP {status}, {TABLE[verdict.error_type].sentence}"
+    if verdict.reason is not None:
+        text += f" ({verdict.reason})"
     if verdict.retry_after is not None:
         text += f"; retry after {verdict.retry_after:g} s"
-    return HttpError(
+    error = HttpError(
         _said(plan, text),
         status=status,
         headers=CIMultiDict(answer),
         problem=problem,
+        code=judged.code,
         verdict=verdict,
         provider=plan.provider,
         operation=plan.operation,
     )
-
-
-def _wait_asked(status: int, answer: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait: Retry-After, or after throttling the time until there is quota again."""
-    asked = headers.wait_asked(answer)
-    if asked is not None or classify.STATUS.get(status) is not ErrorType.RATE_LIMITED:
-        return asked
-    said = quota.read(CIMultiDict(answer), now=time.time())
-    return None if said is None else said.pause
+    for rule in judged.broken:
+        error.add_note(f"The rule {rule!r} raised on this answer and was left out.")
+    return error
 
 
 def broken(plan: Plan, error: BaseException, verdict: Verdict) -> Failed:
@@ -57,6 +67,12 @@ def late(plan: Plan, limit: float) -> TimedOut:
     """Return the error for a try that was cut after ``limit`` seconds."""
     text = _said(plan, f"the try took longer than {limit:g} s")
     return TimedOut(text, verdict=_LATE, provider=plan.provider, operation=plan.operation)
+
+
+def unsigned(plan: Plan, limit: float) -> TimedOut:
+    """Return the error for a try whose credentials were not there after ``limit`` seconds: nothing was sent."""
+    text = _said(plan, f"not sent, auth took longer than {limit:g} s")
+    return TimedOut(text, verdict=_UNSIGNED, provider=plan.provider, operation=plan.operation)
 
 
 def undecodable(plan: Plan, status: int, misfit: MisfitError) -> Undecodable:

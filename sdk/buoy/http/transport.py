@@ -4,6 +4,7 @@ aiohttp may send an idempotent request a second time by itself (RFC 9110 section
 send, so that each has its own span and ``traceparent`` and nothing is hidden.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from yarl import URL
 from buoy.errors import Failed
 from buoy.events import Resent
 from buoy.http import body, classify, failures, headers, quota
+from buoy.http.credentials import Outgoing, Signer
+from buoy.http.dialects import COMMON
+from buoy.http.rules import Rule, judge
 from buoy.outcome import AttemptKind, DuplicateSource, Outcome, Safety, Verdict
 from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Send
 
@@ -44,7 +48,7 @@ class Request:
         return BytesIO(self.data) if self.data is not None and len(self.data) >= _LARGE else self.data
 
     def identity(self) -> tuple[object, ...]:
-        """Return all of it in a form that is equal for identical requests, credentials included."""
+        """Return all of it in a form that is equal for identical requests."""
         return self.method, str(self.url), tuple(self.headers.items()), self.data
 
     def __repr__(self) -> str:
@@ -134,9 +138,12 @@ class _Sends:
 class HttpTransport:
     """A pool of connections to one provider, in one event loop."""
 
-    __slots__ = ("_session", "_timeout")
+    __slots__ = ("_reads_successes", "_rules", "_session", "_signer", "_timeout")
 
-    def __init__(self, agent: str) -> None:
+    def __init__(self, agent: str, *, signer: Signer | None = None, rules: tuple[Rule, ...] = COMMON) -> None:
+        self._signer = signer
+        self._rules = rules
+        self._reads_successes = any(rule.in_success for rule in rules)
         self._timeout = aiohttp.ClientTimeout(total=None)
         self._session = aiohttp.ClientSession(
             # No limit of the pool's own (aiohttp: 100): a queue in there would hold permits, and its waiting would be
@@ -151,19 +158,25 @@ class HttpTransport:
     async def send(self, call: Call) -> Answer:
         """Do one try of ``call``. Raises our own errors; the answer is read or released when this returns."""
         request: Request = call.request
+        url, sent, limit = request.url, request.headers, call.limit
+        if self._signer is not None:
+            # What an auth function raises is not the provider's failure: it passes as it is.
+            signed = await _sign(self._signer, call, request)
+            url, sent = signed.url, signed.headers
+            limit -= call.loop.time() - call.try_started
         sends = _Sends(call)
         response: aiohttp.ClientResponse | None = None
         try:
             response = await self._session.request(
                 request.method,
-                request.url,
-                headers=request.headers,
+                url,
+                headers=sent,
                 data=request.payload(),
                 allow_redirects=False,
                 middlewares=(sends,),
-                timeout=self._limit(call.limit),
+                timeout=self._limit(limit),
             )
-            answer = _answer(call, response, await response.read())
+            answer = self._answer(call, response, await response.read())
         except Failed as error:
             sends.close(error.verdict)
             error.verdict = sends.whole(error.verdict)
@@ -184,6 +197,28 @@ class HttpTransport:
         sends.close(None)
         return answer
 
+    def identity(self, call: Call) -> tuple[object, ...]:
+        """Return what a call asks for, and as whom: what one account may see is no answer for another."""
+        request: Request = call.request
+        return request.identity() if self._signer is None else (*request.identity(), *self._signer.identity())
+
+    def _answer(self, call: Call, response: aiohttp.ClientResponse, payload: bytes) -> Answer:
+        content_type = response.headers.get("Content-Type", "")
+        if response.status >= 400 or self._reads_successes:
+            judged = judge(response.status, response.headers, payload, self._rules, now=time.time())
+            if judged.quota is not None:
+                call.heed(judged.quota)
+            if judged.verdict is not None:
+                call.provider_request_id = judged.provider_request_id
+                problem = _problem(payload, content_type)
+                raise failures.answered(call.plan, response.status, response.headers, problem, judged)
+        request: Request = call.request
+        try:
+            value = request.decoder.decode(payload, content_type)
+        except body.MisfitError as misfit:
+            raise failures.undecodable(call.plan, response.status, misfit) from None
+        return Answer(value, response.status, response.headers)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
@@ -196,21 +231,26 @@ class HttpTransport:
         return self._timeout
 
 
+async def _sign(signer: Signer, call: Call, request: Request) -> Outgoing:
+    """Return what goes onto the wire: the request with its credentials, made for this try."""
+    outgoing = Outgoing(request.method, request.url, request.headers.copy(), request.data or b"")
+    if not signer.waits:
+        await signer.sign(outgoing)
+        return outgoing
+    timer = asyncio.timeout(None if call.limit == math.inf else call.limit)
+    try:
+        async with timer:
+            await signer.sign(outgoing)
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise failures.unsigned(call.plan, call.limit) from None
+    return outgoing
+
+
 def _version(response: aiohttp.ClientResponse) -> str | None:
     version = response.version
     return None if version is None else f"{version.major}.{version.minor}"
-
-
-def _answer(call: Call, response: aiohttp.ClientResponse, payload: bytes) -> Answer:
-    content_type = response.headers.get("Content-Type", "")
-    if response.status >= 400:
-        raise failures.answered(call.plan, response.status, response.headers, _problem(payload, content_type))
-    request: Request = call.request
-    try:
-        value = request.decoder.decode(payload, content_type)
-    except body.MisfitError as misfit:
-        raise failures.undecodable(call.plan, response.status, misfit) from None
-    return Answer(value, response.status, response.headers)
 
 
 def _problem(payload: bytes, content_type: str) -> Mapping[str, Any] | None:

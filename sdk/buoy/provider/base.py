@@ -6,11 +6,16 @@ from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, Unpack, overload
 
 from multidict import CIMultiDict
+from yarl import URL
 
 from buoy import options, runtime
 from buoy.contract import OTHER
 from buoy.errors import ConfigurationError
 from buoy.http.auth import Auth
+from buoy.http.credentials import AuthFunction, Signer
+from buoy.http.dialects import COMMON
+from buoy.http.location import origin
+from buoy.http.rules import Rules, resolve
 from buoy.http.transport import HttpTransport
 from buoy.http.url import Base, parse_base
 from buoy.options import INHERIT, Inherit
@@ -46,8 +51,9 @@ class Provider:
     Subclass it and declare operations, or make one with ``Provider("name", base_url=...)``; without a ``base_url`` it
     wraps coroutines of yours. Enter it with ``async with``: it then belongs to that event loop. Policies are class
     attributes, class keywords or arguments, ``None`` switches one off; an operation may name its own. ``name`` defaults
-    to the class name in snake_case. ``auth`` signs every request; ``headers`` are added to each; ``propagate=False``
-    keeps ``traceparent`` from the provider. Raises :class:`ConfigurationError` for what cannot work.
+    to the class name in snake_case. ``auth`` signs every request; ``headers`` are added to each; ``rules`` say how the
+    provider tells what went wrong (``buoy.rules``); ``propagate=False`` keeps ``traceparent`` from it. Raises
+    :class:`ConfigurationError` for what cannot work.
     """
 
     label: str
@@ -56,7 +62,8 @@ class Provider:
     breaker: Breaker | None = Breaker()
     limit: Limits | None = None
     concurrency: Concurrency | None = None
-    auth: Auth | None = None
+    auth: Auth | AuthFunction | None = None
+    rules: Rules = ()
     propagate: bool = True
 
     get = Method("GET")
@@ -89,13 +96,14 @@ class Provider:
         name: str | None = None,
         *,
         base_url: str | None = None,
-        auth: Auth | None = None,
+        auth: Auth | AuthFunction | None = None,
         headers: Mapping[str, str] | None = None,
         retry: Retry | Inherit | None = INHERIT,
         timeout: Timeout | Inherit | None = INHERIT,
         breaker: Breaker | Inherit | None = INHERIT,
         limit: Limits | Inherit | None = INHERIT,
         concurrency: Concurrency | Inherit | None = INHERIT,
+        rules: Rules | Inherit = INHERIT,
         propagate: bool | None = None,
     ) -> None:
         self.label = options.name(type(self).__name__, "name", name if name is not None else self._name)
@@ -104,6 +112,7 @@ class Provider:
         self.breaker = chosen(breaker, self.breaker)
         self.limit = chosen(limit, self.limit)
         self.concurrency = chosen(concurrency, self.concurrency)
+        self.rules = chosen(rules, self.rules)
         if auth is not None:
             self.auth = auth
         if propagate is not None:
@@ -111,7 +120,7 @@ class Provider:
         declaration.check_policies(self.label, self)
         address = base_url if base_url is not None else self._base_url
         self._base: Base | None = None if address is None else parse_base(self.label, address)
-        self._headers = declaration.checked_headers(self.label, headers)
+        self._headers = declaration.checked_headers(self.label, headers, self.auth)
         self._life = Lifetime(self.label)
         self._transport: HttpTransport | None = None
         self._live: runtime.Live | None = None
@@ -124,7 +133,11 @@ class Provider:
         }
         for operation, (_, spec) in self._bound.items():
             self._breakers.add(operation, spec.policies.breaker)
+        signer = self._signer()
         for operation, (_, spec) in self._bound.items():
+            if spec.policies.joined and signer is not None and signer.waits:
+                msg = f"{self.label} {operation}: joined=True needs fixed credentials; a function may sign for anybody."
+                raise ConfigurationError(msg)
             self._check(operation, spec.policies)  # after all were added: an operation may share that of a later one
         runtime.names().declare(self.label, self._declaration())
         runtime.names().add_breaker(self.label, *self._breakers.policies)
@@ -171,7 +184,9 @@ class Provider:
             concurrency=self.concurrency,
         )
         if self._base is not None:
-            self._transport = HttpTransport(f"buoy/{__version__}")
+            self._transport = HttpTransport(
+                f"buoy/{__version__}", signer=self._signer(), rules=resolve(self.label, self.rules, COMMON)
+            )
         wiring = self._wiring = Wiring(
             live=live,
             base=self._base,
@@ -245,12 +260,13 @@ class Provider:
         return self._base.prefix
 
     def base_headers(self) -> CIMultiDict[str]:
-        """Return the headers of every request, credentials included; to be copied, not changed."""
-        if self.auth is None:
-            return self._headers
-        headers = self._headers.copy()
-        headers.update(self.auth.headers())
-        return headers
+        """Return the headers of every request, without credentials; to be copied, not changed."""
+        return self._headers
+
+    def _signer(self) -> Signer | None:
+        if self.auth is None or self._base is None:
+            return None
+        return Signer(self.label, self.auth, frozenset({origin(URL(self._base.prefix))}))
 
     # Wrapped coroutines.
 

@@ -10,6 +10,9 @@ from buoy import options
 from buoy.errors import ConfigurationError
 from buoy.http import headers as http_headers
 from buoy.http.auth import Auth
+from buoy.http.credentials import AuthFunction, Signer
+from buoy.http.dialects import COMMON
+from buoy.http.rules import Rules, resolve
 from buoy.policies.breaker import Breaker
 from buoy.policies.concurrency import Concurrency
 from buoy.policies.deadline import Timeout
@@ -27,7 +30,8 @@ class ClassKeywords(TypedDict, total=False):
     breaker: Breaker | None
     limit: Limits | None
     concurrency: Concurrency | None
-    auth: Auth | None
+    auth: Auth | AuthFunction | None
+    rules: Rules
     propagate: bool
 
 
@@ -49,11 +53,10 @@ def check_keywords(owner: str, given: Mapping[str, object]) -> None:
 def check_policies(owner: str, subject: Any) -> None:
     """Refuse what cannot be a policy, on a provider's class or on an instance."""
     policies.check_all(owner, subject)
+    resolve(owner, subject.rules, COMMON)
     options.instance(owner, "propagate", subject.propagate, bool, optional=False)
-    if subject.auth is not None and not callable(getattr(subject.auth, "headers", None)):
-        # Not options.wrong: what was given may be the secret itself.
-        msg = f"{owner}: auth= must be an auth object like buoy.Bearer(token), not {type(subject.auth).__name__}."
-        raise ConfigurationError(msg)
+    if subject.auth is not None:
+        Signer(owner, subject.auth, frozenset())
 
 
 def collect(cls: type, members: type) -> dict[str, Operation[Any]]:
@@ -84,11 +87,18 @@ def collect(cls: type, members: type) -> dict[str, Operation[Any]]:
     return found
 
 
-def checked_headers(owner: str, headers: Mapping[str, str] | None) -> CIMultiDict[str]:
-    """Return the headers of every request, or refuse what a header cannot carry."""
+def checked_headers(owner: str, headers: Mapping[str, str] | None, auth: Any) -> CIMultiDict[str]:
+    """Return the headers of every request, or refuse what a header cannot carry.
+
+    Those that ``auth`` sets are its own: there is one such header on the wire.
+    """
     for name, value in (headers or {}).items():
         objection = http_headers.objection(name, value)
         if objection is not None:
             msg = f"{owner}: headers=: {objection}."
             raise ConfigurationError(msg)
-    return CIMultiDict(headers or {})
+    checked = CIMultiDict(headers or {})
+    if callable(getattr(auth, "headers", None)):
+        for name in auth.headers():
+            checked.popall(name, None)
+    return checked

@@ -107,7 +107,7 @@ class Home(Protocol):
     label: str
 
     def base_headers(self) -> CIMultiDict[str]:
-        """Return the headers of every request, credentials included; to be copied, not changed."""
+        """Return the headers of every request, without credentials; to be copied, not changed."""
 
     def prefix(self) -> str:
         """Return the base URL without a slash at the end."""

@@ -57,7 +57,7 @@ class Wiring:
             folded=folded,
         )
         bound.send = transport.send
-        bound.work = compose(spec.policies, identity=lambda call: call.request.identity(), wrap=operation.standing_in)
+        bound.work = compose(spec.policies, identity=transport.identity, wrap=operation.standing_in)
         bound.plan = self._plan(names, spec.policies)
 
     def connect_function(self, wrapped: FunctionOperation[..., Any]) -> None:

@@ -194,7 +194,7 @@ async def test_credentials_belong_to_what_a_call_asks_for() -> None:
     ):
         waiting = when_all_wait(shop, server, gate, calls=2, sends=2)
         assert await ends(shop.read(id=1), shop.read(id=1), waiting) == [[1], [2], None]
-    assert {request.headers["Authorization"] for request in server.received} == {"Bearer 1", "Bearer 2"}
+    assert len({request.headers["Authorization"] for request in server.received}) == 2
 
 
 async def test_fields_and_providers_keep_calls_apart() -> None:
