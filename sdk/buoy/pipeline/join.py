@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from buoy.errors import DeadlineExceeded, Refused, TimedOut
-from buoy.events import CallRefused, Joined
+from buoy.events import CallRefused, Event, Joined
 from buoy.outcome import DuplicateSource, ErrorType, Outcome, Phase, StopReason, Verdict
 from buoy.pipeline.call import CANCELLED, Call, Plan, Send
 from buoy.pipeline.run import Try, Work
@@ -31,7 +31,7 @@ class _Shared(Call):
     policy's limit, and beside it a timer that can be moved.
     """
 
-    __slots__ = ("_send", "_timer")
+    __slots__ = ("_send", "_timer", "orphaned")
 
     def __init__(self, first: Call, send: Try[Any]) -> None:
         super().__init__(first.plan, first.loop, request=first.request, url=first.url)
@@ -40,6 +40,8 @@ class _Shared(Call):
         self._request_id = first.request_id
         self._send = send
         self._timer: asyncio.Timeout | None = None
+        # The first caller has left.
+        self.orphaned = False
 
     @property
     def time_in_tries(self) -> float:
@@ -66,6 +68,11 @@ class _Shared(Call):
             raise _late(self.plan, sent=True) from None
         finally:
             self._timer = None  # it leads to the task, which ends with what is raised here
+
+    def happened(self, event: Event) -> None:
+        """Tell the recorder of something rare. A refusal is told by each caller who gets it."""
+        if not (self.orphaned and not self.sends and isinstance(event, CallRefused)):
+            super().happened(event)
 
     def end_send(self, send: Send, failure: Verdict | None) -> None:
         """End one request on the wire. To a send the timer is a cancellation, and to everybody else it is not."""
@@ -174,6 +181,7 @@ class Flights:
 
     async def _leave(self, call: Call, flight: _Flight) -> None:
         flight.waiting -= 1
+        flight.record.orphaned |= call is flight.first
         try:
             if not flight.waiting and not flight.task.done():
                 self._forget(flight)

@@ -314,7 +314,9 @@ class Limiter:
         if known is None or self._clock >= known.end:
             return told
         if known.told:
-            end = known.end if abs(known.end - told.end) <= _JITTER else told.end
+            # Resets are told in whole seconds, rounded up: of all ends that are told of a window the first is the
+            # nearest, and an answer from the next window, which has begun over there, must not put this one's end off.
+            end = told.end if told.end < known.end - _JITTER else known.end
             return Window(end, min(known.left, told.left), told=True)
         # The first answer in a window that we only assumed: it counts itself, and none of the others that we sent.
         sent = max(0.0, self._quota - known.left - 1) if self._quota < inf else 0.0

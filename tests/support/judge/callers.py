@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from tests.support.judge import metrics
 from tests.support.judge.callerlog import ANSWER, Seen
-from tests.support.judge.case import DUPLICATE, Case, counts_as
+from tests.support.judge.case import DUPLICATE, Case, counts_as, joined, left
 from tests.support.judge.contract import RAISED, type_of_status
 from tests.support.judge.otlp import Span
 from tests.support.judge.wire import STATUS
@@ -86,12 +86,14 @@ def same_answer(case: Case) -> Iterator[str]:
 
 
 def same_quota(case: Case) -> Iterator[str]:
-    """What is left of the quota is what the server told with its last answer."""
+    """What is left of the quota is what the server told with its last answer; who left a flight may know less."""
     for caller, call in pairs(case):
+        if case.may_be_outlived(call) or (joined(call) and left(call)):
+            continue
         answered = [send for send in _sends(case, call) if send.number(STATUS) is not None]
         requests = case.requests.get(answered[-1].key, []) if answered else []
         told = requests[-1].remaining if requests else None
-        if caller.remaining != told and not case.may_be_outlived(call):
+        if caller.remaining != told:
             yield f"{caller} was told of {caller.remaining} requests left, the server said {told}"
 
 

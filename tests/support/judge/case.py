@@ -58,8 +58,7 @@ class Case:
 
     def may_be_outlived(self, call: Span) -> bool:
         """Tell whether the flight of this call may have gone on after the caller left: then no span tells all of it."""
-        left = call.error_type == "cancelled" or call.text(STOP) == "deadline"
-        return left and bool(self.joiners(call))
+        return left(call) and bool(self.joiners(call))
 
     def call_of(self, attempt: Span) -> Span | None:
         """Return the call that an attempt belongs to."""
@@ -97,6 +96,11 @@ def is_call(span: Span) -> bool:
 def joined(call: Span) -> bool:
     """Tell whether a call waited for the answer to another one."""
     return call.text(DUPLICATE) == IN_FLIGHT
+
+
+def left(call: Span) -> bool:
+    """Tell whether the caller may have left before the end: cancelled, or out of time."""
+    return call.error_type == "cancelled" or call.text(STOP) == "deadline"
 
 
 def counts_as(call: Span) -> str | None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from tests.support.judge.case import DUPLICATE, STOP, Case, counts_as, joined
+from tests.support.judge.case import DUPLICATE, STOP, Case, counts_as, joined, left
 from tests.support.judge.contract import FAILURES, REFUSALS, REFUSED, result_of
 from tests.support.judge.otlp import Span
 
@@ -199,8 +199,7 @@ def _retry_was_refused(case: Case, call: Span) -> bool:
 def _cut_while_waiting(case: Case, call: Span) -> bool:
     sends = case.sends(call)
     failed_before = bool(sends) and sends[-1].error_type not in (None, "cancelled")
-    ended = call.error_type == "cancelled" or call.text(STOP) == "deadline"
-    return (failed_before and ended) or case.may_be_outlived(call)
+    return (failed_before and left(call)) or case.may_be_outlived(call)
 
 
 def compare(metric: str, spans: Tally, counted: Tally, untold: Tally | None = None) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.support.judge.case import DUPLICATE, IN_FLIGHT, STOP, Case, counts_as, joined
+from tests.support.judge.case import DUPLICATE, IN_FLIGHT, STOP, Case, counts_as, joined, left
 from tests.support.judge.contract import CALLER_ERROR, CANCELLED, POLICIES, REFUSED, SUCCESS, result_of
 from tests.support.judge.otlp import Span, SpanEvent
 
@@ -47,7 +47,7 @@ def joins_are_linked(case: Case) -> Iterator[str]:
             if first.text(label) != call.text(label):
                 yield f"{call} joined {first}, which is another {label}"
         landed = max([first.end, *(send.end for send in case.sends(first))])
-        if case.sends(call) or call.start < first.start or (call.start > landed and not _left(first)):
+        if case.sends(call) or call.start < first.start or (call.start > landed and not left(first)):
             yield f"{call} joined {first}, and has sends of its own or came too early or too late"
 
 
@@ -55,10 +55,10 @@ def joined_calls_end_as_their_flight(case: Case) -> Iterator[str]:
     """Who joined ends as the first caller did, but for who left: by cancellation, or because time was up."""
     for call in case.calls:
         first = case.first_of(call)
-        if not joined(call) or first is None or _left(call):
+        if not joined(call) or first is None or left(call):
             continue
         sends = case.sends(first)
-        ends = {counts_as(first)} if not _left(first) else {sends[-1].error_type if sends else None, *POLICIES}
+        ends = {counts_as(first)} if not left(first) else {sends[-1].error_type if sends else None, *POLICIES}
         if counts_as(call) not in ends:
             yield f"{call} ended as {counts_as(call) or 'success'}, and {first} as {counts_as(first) or 'success'}"
 
@@ -106,13 +106,13 @@ def open_breakers_hold_back(case: Case) -> Iterator[str]:
     held = sorted((a for a in held if a.text("buoy.attempt.kind") != "resend"), key=lambda attempt: attempt.start)
     for call in case.calls:
         for event in [] if joined(call) else call.told("buoy.call.refused"):
-            left = event.attributes.get("buoy.retry_after")
-            if event.attributes.get(REASON) == "breaker_open" and isinstance(left, float):
-                until = event.time + left * SECOND - EARLY
+            wait = event.attributes.get("buoy.retry_after")
+            if event.attributes.get(REASON) == "breaker_open" and isinstance(wait, float):
+                until = event.time + wait * SECOND - EARLY
                 for attempt in held:
                     mine = attempt.text("buoy.provider") == call.text("buoy.provider")
                     if mine and event.time < attempt.start < until:
-                        yield f"{call} was told that the breaker is open for {left:.3f} s: {attempt} was sent meanwhile"
+                        yield f"{call} was told that the breaker is open for {wait:.3f} s: {attempt} was sent meanwhile"
 
 
 def breaker_states_of_sends(case: Case) -> Iterator[str]:
@@ -145,10 +145,6 @@ def _shadows(call: Span, shadows: list[SpanEvent]) -> Iterator[str]:
 
 def _used(call: Span) -> list[SpanEvent]:
     return call.told("buoy.fallback.used")
-
-
-def _left(call: Span) -> bool:
-    return call.error_type == "cancelled" or call.text(STOP) == "deadline"
 
 
 def _at_once(spans: list[Span]) -> int:

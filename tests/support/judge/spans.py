@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from tests.support.judge.case import RESENDS, STOP, Case, counts_as, joined
+from tests.support.judge.case import RESENDS, STOP, Case, counts_as, joined, left
 from tests.support.judge.contract import FAILURES, REFUSALS, REFUSED, result_of
 from tests.support.judge.otlp import Span
 
@@ -114,7 +114,7 @@ def attempts_are_cancelled_with_their_call(case: Case) -> Iterator[str]:
         call = case.call_of(attempt)
         if attempt.error_type != "cancelled" or call is None or call.error_type == "cancelled":
             continue
-        if not any(other.error_type == "cancelled" or other.text(STOP) == "deadline" for other in case.joiners(call)):
+        if not any(map(left, case.joiners(call))):
             yield f"{attempt} was cancelled, its call ended as {call.error_type or 'success'}"
 
 

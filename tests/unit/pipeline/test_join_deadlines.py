@@ -130,6 +130,23 @@ async def test_a_queue_that_ends_with_the_time_says_which_it_was() -> None:
 
 
 @virtually
+async def test_a_refusal_after_the_first_caller_has_left_is_the_joiners_alone() -> None:
+    """Who left was not refused: the refusal is told once, by the one who got it."""
+    gates = Gates(concurrency=Concurrency(1))
+    desk = Desk(Step(seconds=9), plan=gates.plan)
+    other = desk.begin("other")
+    await asyncio.sleep(1)
+    first, joined = desk.begin(deadline=4), desk.begin(deadline=4)
+    await asyncio.sleep(1)
+    first.cancel()
+    _, refusal = await ends(first, joined)
+    assert isinstance(refusal, ConcurrencyLimited)
+    assert [call for call, event in desk.listening.told if isinstance(event, CallRefused)] == [desk.calls[2]]
+    assert (await other, now()) == (1, 9.0)
+    gates.check_at_rest()
+
+
+@virtually
 async def test_a_joiner_in_the_tick_in_which_time_runs_out_starts_anew() -> None:
     """Whoever comes as the flight is cut, or while it cleans up after that, is not drawn into its end."""
     desk = Desk(Step(seconds=50), Step(seconds=1), plan=ONCE, cleanup=3)

@@ -608,22 +608,36 @@ def test_the_first_answer_without_a_limit_is_believed() -> None:
     assert turns(told, 10.0, 1, 1, 1) == [10.0, 10.0, 20.0]
 
 
-def test_the_same_reset_told_again_changes_nothing() -> None:
-    """A reset some milliseconds later is the same one; one that is clearly another moves who waits."""
+def test_a_reset_that_is_told_later_changes_nothing() -> None:
+    """It is the same one rounded up, or that of the next window; only an earlier one is nearer to the truth."""
     told = Limiter()
     told.pace(0.5, 10, 0.0, limit=1)
     waiting = reserved(told, 0.0)
-    told.pace(0.5, 9.54, 0.5, limit=1)
-    assert told.act_at(waiting, 0.5) == 10.0
-    told.pace(0.5, 9.56, 0.5, limit=1)
-    assert told.act_at(waiting, 0.5) == pytest.approx(10.06)
-    told.pace(0.5, 12, 0.5, limit=1)
-    assert told.act_at(waiting, 0.5) == 12.5
+    for reset in (9.46, 9.54, 9.56, 12):
+        told.pace(0.5, reset, 0.5, limit=1)
+        assert told.act_at(waiting, 0.5) == 10.0
     told = Limiter()
-    told.pace(0.5, 0.05, 0.0, limit=1)
-    waiting = reserved(told, 0.0)
-    told.pace(0.5, 0.1, 0.0, limit=1)
-    assert told.act_at(waiting, 0.0) == 0.05, "a twentieth of a second is the same, and no more"
+    told.pace(0, 10, 0.0)  # a pause, and then word of less than that
+    told.pace(1, 5, 0.0)
+    assert reserved(told, 0.0).act_at == 10.0
+
+
+@pytest.mark.parametrize(("reset", "end"), [(9.0, 9.0), (9.94, 9.94), (9.95, 10.0), (9.96, 10.0), (11.0, 10.0)])
+def test_the_first_end_that_is_told_counts(reset: float, end: float) -> None:
+    """An end that is earlier by more than a twentieth of a second is when the window ends."""
+    told = Limiter()
+    told.pace(1, 10, 0.0)
+    told.pace(1, reset, 0.0)
+    assert turns(told, 0.0, 1, 1) == [0.0, end]
+
+
+def test_the_next_window_does_not_stall_this_one() -> None:
+    """Fifty per second with resets in whole seconds: an answer of the next window costs no window of waiting."""
+    told = Limiter()
+    told.pace(0.4, 1, 0.1, limit=50)  # what is left of the first window, which ends at 1.0, told as 1.1
+    waiting = reserved(told, 0.2)
+    told.pace(49, 1, 1.05, limit=50)  # the next one has begun
+    assert told.act_at(waiting, 1.05) == 1.1
 
 
 def test_a_generous_answer_does_not_lift_the_average() -> None:

@@ -288,3 +288,14 @@ def test_a_flight_may_outlive_its_first_caller(tmp_path: Path) -> None:
     assert verdict_on(lambda run: outlived(run, counted=0), tmp_path) == []
     assert verdict_on(lambda run: outlived(run, counted=1), tmp_path) == []
     assert checks(verdict_on(lambda run: outlived(run, counted=2), tmp_path)) == {"refusals"}
+
+
+def test_who_leaves_a_flight_may_know_less(tmp_path: Path) -> None:
+    """Who joined and ran out of time was not told of the answer that came later."""
+
+    def truth(run: Run) -> None:
+        first = run.call("products.get", PRODUCT, FINE)
+        run.call("products.get", PRODUCT, error="timeout", end=Ending(stop="deadline", joins=first))
+        run.seen[-1]["remaining"] = None
+
+    assert verdict_on(truth, tmp_path) == []

@@ -45,7 +45,7 @@ class View:
         """Show the figures of this moment."""
         elapsed = time.monotonic() - self._begun
         if self._live is not None:
-            self._live.update(_panel(figures, f"{elapsed:4.0f} s of {self._seconds:.0f}"), refresh=True)
+            self._live.update(panel(figures, f"{elapsed:4.0f} s of {self._seconds:.0f}"), refresh=True)
         elif elapsed - self._last >= _PLAIN:
             self._last = elapsed
             print(f"{elapsed:4.0f} s  {line(figures)}", flush=True)
@@ -61,7 +61,8 @@ def line(figures: Figures) -> str:
     )
 
 
-def _panel(figures: Figures, title: str) -> Group:
+def panel(figures: Figures, title: str) -> Group:
+    """Return the figures as they fill a terminal."""
     results, policies = Table.grid(padding=(0, 3)), Table.grid(padding=(0, 3))
     results.add_row(
         _counts("calls", figures["calls"]),
