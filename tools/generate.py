@@ -1,4 +1,4 @@
-"""Writes the files that are made from code: the telemetry reference. ``--check`` only says whether they are fresh.
+"""Writes the files that are made from code: the references. ``--check`` only says whether they are fresh.
 
 Every generated page is named in ``PAGES``, with the function that returns its text. The text depends on the code alone:
 no date, no version, no order of a set.
@@ -11,6 +11,7 @@ from pathlib import Path
 from buoy import contract
 from buoy.contract import ATTRIBUTES, EVENTS, METRICS, SPANS
 from buoy.outcome import TABLE
+from tools.faults import faults
 
 ROOT = Path(__file__).resolve().parents[1]
 HOW = "make generate"
@@ -22,7 +23,10 @@ def telemetry() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/reference/telemetry.md": telemetry}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/faults.md": faults,
+    "docs/reference/telemetry.md": telemetry,
+}
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:

@@ -6,6 +6,7 @@ beyond the scripts. It is no HTTP implementation: it reads what aiohttp writes, 
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ class Received:
     body: bytes
 
 
+async def turns(count: int = 4) -> None:
+    """Let the loop turn: what either end of a loopback connection wrote has then reached the other."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class Peer:
     """One connection, as a step sees it."""
 
@@ -39,10 +46,18 @@ class Peer:
         self.reader = reader
         self.writer = writer
         self._log = log
+        self._first = b""
+
+    async def first(self) -> bytes:
+        """Wait for the first byte of a request, which has arrived then, whatever becomes of the rest."""
+        if not self._first:
+            self._first = await self.reader.readexactly(1)
+            self._log.arrived += 1
+        return self._first
 
     async def read(self) -> Received:
         """Read and record one request. Raises ``IncompleteReadError`` when the client left."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        head = (await self.first() + await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.rstrip("\r\n").split("\r\n")
         method, target, _ = first.split(" ")
         headers: CIMultiDict[str] = CIMultiDict()
@@ -50,6 +65,7 @@ class Peer:
             name, _, value = line.partition(": ")
             headers.add(name, value)
         request = Received(self.number, method, target, headers, await self._body(headers))
+        self._first = b""
         self._log.record(request)
         return request
 
@@ -62,6 +78,16 @@ class Peer:
             await self.reader.readline()
         await self.reader.readline()
         return body
+
+    async def write(self, said: bytes) -> None:
+        """Write, and let the client take it in before anything else is written."""
+        self.writer.write(said)
+        await self.writer.drain()
+        await turns()
+
+    def close(self) -> None:
+        """Close properly."""
+        self.writer.close()
 
     def reset(self) -> None:
         """Close with a reset instead of a proper end: what the client sent or will read is lost."""
@@ -78,6 +104,7 @@ class Peer:
 
 
 Step = Callable[[Peer], Awaitable[None]]
+End = Callable[[Peer], None]
 
 
 def message(status: int, body: bytes, headers: dict[str, str], *, length: int | None = None) -> bytes:
@@ -111,6 +138,44 @@ def raw(said: bytes) -> Step:
     return step
 
 
+def say(*parts: bytes, end: End | None = None) -> Step:
+    """Read a request and write each part as a segment of its own; then keep the connection, or ``end`` it."""
+
+    async def step(peer: Peer) -> None:
+        await peer.read()
+        for part in parts:
+            await peer.write(part)
+        if end is not None:
+            end(peer)
+
+    return step
+
+
+def drip(head: bytes, rest: bytes, *, every: float) -> Step:
+    """Read a request, write ``head``, and then a byte of the ``rest`` ``every`` so many seconds."""
+
+    async def step(peer: Peer) -> None:
+        await peer.read()
+        await peer.write(head)
+        for byte in rest:
+            await peer.write(bytes([byte]))
+            await asyncio.sleep(every)  # slowness is the fault, and the client's timer is what ends it
+
+    return step
+
+
+def endless(head: bytes, piece: bytes) -> Step:
+    """Read a request, write ``head`` and then ``piece`` for as long as the client takes it."""
+
+    async def step(peer: Peer) -> None:
+        await peer.read()
+        await peer.write(head)
+        while not peer.writer.is_closing():
+            await peer.write(piece)
+
+    return step
+
+
 def truncated(body: bytes = b'{"id": 1', length: int = 1000) -> Step:
     """Read a request, promise ``length`` bytes and close after ``body``."""
 
@@ -124,7 +189,7 @@ def truncated(body: bytes = b'{"id": 1', length: int = 1000) -> Step:
 
 async def reset_unread(peer: Peer) -> None:
     """Reset the connection as soon as the first byte of a request is there, without reading it."""
-    await peer.reader.readexactly(1)
+    await peer.first()
     peer.reset()
 
 
@@ -162,12 +227,18 @@ _OK = answer()
 
 
 class FaultyServer:
-    """The server. Entered, it listens on a free port of 127.0.0.1; left, all its connections are gone."""
+    """The server. Entered, it listens on a free port of 127.0.0.1; left, all its connections are gone.
 
-    def __init__(self, *scripts: Sequence[Step]) -> None:
+    ``arrived`` counts the requests of which at least a byte was read. With ``tls`` it speaks https.
+    """
+
+    def __init__(self, *scripts: Sequence[Step], tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.connections: list[Peer] = []
-        self._scripts = scripts
+        self.arrived = 0
+        self._busy = 0
+        self._scripts = list(scripts)
+        self._tls = tls
         self._changed = asyncio.Event()
         self._handlers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -176,11 +247,11 @@ class FaultyServer:
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         """Listen; a port that was used before is used again."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -188,13 +259,21 @@ class FaultyServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop listening and end every connection."""
-        assert self._server is not None
-        self._server.close()
+        self.stop_listening()
         for handler in self._handlers:
             handler.cancel()
         if self._handlers:
             await asyncio.wait(self._handlers)
         self._server = None
+
+    def stop_listening(self) -> None:
+        """Refuse further connections; those that are there stay."""
+        assert self._server is not None
+        self._server.close()
+
+    def add(self, *scripts: Sequence[Step]) -> None:
+        """Give scripts to the connections after those that have one."""
+        self._scripts += scripts
 
     def record(self, request: Received) -> None:
         """Keep a request that was read."""
@@ -203,8 +282,20 @@ class FaultyServer:
 
     async def wait_for(self, count: int) -> None:
         """Wait until ``count`` requests have been read."""
+        await self._until(lambda: len(self.received) >= count)
+
+    async def said_all(self) -> None:
+        """Wait until every connection is through with its script."""
+        await self._until(lambda: self._busy == 0)
+        await turns()
+
+    async def left_alone(self) -> None:
+        """Wait until the client has left every connection."""
+        await self._until(lambda: not self._handlers)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
         async with asyncio.timeout(BOUND):
-            while len(self.received) < count:
+            while not reached():
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -216,8 +307,7 @@ class FaultyServer:
         peer = Peer(number, reader, writer, self)
         self.connections.append(peer)
         try:
-            for step in self._scripts[number] if number < len(self._scripts) else ():
-                await step(peer)
+            await self._play(peer)
             while not writer.is_closing():
                 await _OK(peer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -225,3 +315,13 @@ class FaultyServer:
         finally:
             writer.close()
             self._handlers.discard(task)
+            self._changed.set()
+
+    async def _play(self, peer: Peer) -> None:
+        self._busy += 1
+        try:
+            for step in self._scripts[peer.number] if peer.number < len(self._scripts) else ():
+                await step(peer)
+        finally:
+            self._busy -= 1
+            self._changed.set()

@@ -238,20 +238,40 @@ FOREIGN: Mapping[str, Fault] = {
 # A plain OSError is mostly a matter of this machine; these are not.
 _UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH})
 _LOST_WAY = _lost("unreachable", "the network or the host cannot be reached")
+_NO_WAY = _not_sent("unreachable", _LOST_WAY.text)
 
 
 def fault_of(error: BaseException) -> Fault | None:
     """Return the row of the most telling class of ``error``, or ``None`` where the tables know none of them."""
     if type(error) is OSError:
         return _plain(error)
-    # The connector wraps what the socket said; the socket is more telling than "was not established".
-    if type(error) is aiohttp.ClientConnectorError and error.os_error.errno == errno.ECONNREFUSED:
-        return FAULTS[ConnectionRefusedError]
+    # aiohttp wraps what the socket said, or the parser: they are more telling than what it makes of them.
+    if type(error) is aiohttp.ClientConnectorError:
+        return _connecting(error.os_error)
+    if isinstance(error, aiohttp.ClientPayloadError) and _is_broken(error.__cause__):
+        return _BROKEN
     for cls in type(error).__mro__:
         row = FAULTS.get(cls) or FOREIGN.get(f"{cls.__module__}.{cls.__name__}")
         if row is not None:
             return row
     return None
+
+
+def _connecting(error: OSError) -> Fault:
+    if error.errno == errno.ECONNREFUSED:
+        return FAULTS[ConnectionRefusedError]
+    if error.errno in _UNREACHABLE:
+        return _NO_WAY
+    # Who refuses a connection does not reset it: it was there, and broke off within the TLS handshake.
+    if isinstance(error, ConnectionError):
+        return FAULTS[aiohttp.ClientSSLError]
+    return FAULTS[aiohttp.ClientConnectorError]
+
+
+def _is_broken(cause: BaseException | None) -> bool:
+    """Tell whether a body is not what it should be; else there is too little of it."""
+    too_little = http_exceptions.ContentLengthError | http_exceptions.TransferEncodingError
+    return isinstance(cause, http_exceptions.HttpProcessingError) and not isinstance(cause, too_little)
 
 
 def _plain(error: OSError) -> Fault | None:

@@ -13,12 +13,13 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
 from buoy.errors import Failed
 from buoy.events import Resent
-from buoy.http import body, classify, failures, headers, quota
+from buoy.http import body, classify, connection, failures, headers, quota
 from buoy.http.credentials import Outgoing, Signer
 from buoy.http.dialects import COMMON
 from buoy.http.rules import Rule, judge
@@ -63,16 +64,6 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
 
 
-class _Observed(aiohttp.ClientRequest):
-    """aiohttp's request, which also tells whether it has begun to leave: that decides what a fault proves."""
-
-    leaving = False
-
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        self.leaving = True
-        return await super().send(conn)
-
-
 class _Sends:
     """The sends of one try, as an aiohttp client middleware sees them. At most one is open."""
 
@@ -101,7 +92,7 @@ class _Sends:
         if send.traceparent is not None:
             request.headers["traceparent"] = send.traceparent
         try:
-            response = await handler(request)
+            response = await connection.handed(request, handler)
         except (aiohttp.ClientError, OSError) as error:
             # aiohttp may now send again: this one is over. A cancellation stays open, for only the caller of the
             # session learns whether it was aiohttp's timer.
@@ -122,6 +113,11 @@ class _Sends:
             return self._verdict
         return classify.exception(error, sending=getattr(self._request, "leaving", False)) or UNKNOWN
 
+    @property
+    def protocol(self) -> ResponseHandler | None:
+        """What parses the answer, where there is a connection."""
+        return getattr(self._request, "protocol", None)
+
     def whole(self, verdict: Verdict) -> Verdict:
         """Return the last send's verdict as that of the try: where it was a resend, the first may have happened."""
         done = verdict.outcome not in {Outcome.NOT_SENT, Outcome.REJECTED}
@@ -138,9 +134,10 @@ class _Sends:
 class HttpTransport:
     """A pool of connections to one provider, in one event loop."""
 
-    __slots__ = ("_reads_successes", "_rules", "_session", "_signer", "_timeout")
+    __slots__ = ("_bodies", "_reads_successes", "_rules", "_session", "_signer", "_timeout")
 
     def __init__(self, agent: str, *, signer: Signer | None = None, rules: tuple[Rule, ...] = COMMON) -> None:
+        self._bodies = connection.Bodies()
         self._signer = signer
         self._rules = rules
         self._reads_successes = any(rule.in_success for rule in rules)
@@ -149,7 +146,7 @@ class HttpTransport:
             # No limit of the pool's own (aiohttp: 100): a queue in there would hold permits, and its waiting would be
             # told as the provider's. Concurrency is the limit.
             connector=aiohttp.TCPConnector(limit=0),
-            request_class=_Observed,
+            request_class=connection.Observed,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": agent},
             timeout=self._timeout,
@@ -176,7 +173,7 @@ class HttpTransport:
                 middlewares=(sends,),
                 timeout=self._limit(limit),
             )
-            answer = self._answer(call, response, await response.read())
+            answer = self._answer(call, response, await self._bodies.read(response, sends.protocol))
         except Failed as error:
             sends.close(error.verdict)
             error.verdict = sends.whole(error.verdict)

@@ -134,6 +134,7 @@ def test_only_what_cannot_have_sent_anything_says_so() -> None:
 CONNECTION_KEY = Mock(spec=["host", "port", "ssl", "is_ssl"], host="api.example", port=443, ssl=True, is_ssl=True)
 REFUSED = OSError(errno.ECONNREFUSED, "Connect call failed")
 RESET = OSError(errno.ECONNRESET, "Connection reset by peer")
+UNREACHABLE = OSError(errno.EHOSTUNREACH, "No route to host")
 CERTIFICATE = ssl.SSLCertVerificationError("hostname mismatch")
 
 N, T, U, S = ErrorType.NETWORK_ERROR, ErrorType.TIMEOUT, ErrorType.UNKNOWN, ErrorType.SERVER_ERROR
@@ -158,9 +159,19 @@ def connector(cls: type[aiohttp.ClientConnectorError], error: OSError) -> aiohtt
     return cls(CONNECTION_KEY, error)
 
 
+def payload(cause: BaseException) -> aiohttp.ClientPayloadError:
+    """Return aiohttp's error for a body, as it raises it from what its parser said."""
+    error = aiohttp.ClientPayloadError(str(cause))
+    error.__cause__ = cause
+    return error
+
+
 MEANING = [
     Meaning(connector(aiohttp.ClientConnectorError, REFUSED), N, "refused", SURE, SURE),
-    Meaning(connector(aiohttp.ClientConnectorError, RESET), N, "connect", SURE, SURE),
+    # Who refuses a connection does not reset it, so this one broke off in the TLS handshake.
+    Meaning(connector(aiohttp.ClientConnectorError, RESET), N, "tls", SURE, SURE),
+    Meaning(connector(aiohttp.ClientConnectorError, UNREACHABLE), N, "unreachable", SURE, SURE),
+    Meaning(connector(aiohttp.ClientConnectorError, OSError(errno.ETIMEDOUT, "late")), N, "connect", SURE, SURE),
     Meaning(connector(aiohttp.ClientConnectorDNSError, REFUSED), N, "dns", SURE, SURE),
     Meaning(
         aiohttp.ClientConnectorCertificateError(CONNECTION_KEY, CERTIFICATE),
@@ -177,6 +188,10 @@ MEANING = [
     Meaning(aiohttp.ClientOSError(errno.EPIPE, "Broken pipe"), N, "connection_lost", SURE, OPEN),
     Meaning(aiohttp.ClientConnectionResetError("closing"), N, "reset", SURE, OPEN),
     Meaning(aiohttp.ClientPayloadError("incomplete"), N, "truncated", OPEN, OPEN),
+    Meaning(payload(http_exceptions.ContentLengthError("3 of 9")), N, "truncated", OPEN, OPEN),
+    Meaning(payload(http_exceptions.TransferEncodingError("no last chunk")), N, "truncated", OPEN, OPEN),
+    Meaning(payload(http_exceptions.ContentEncodingError("no gzip")), N, "broken_answer", OPEN, OPEN),
+    Meaning(payload(http_exceptions.BadHttpMessage("too many trailers")), N, "broken_answer", OPEN, OPEN),
     Meaning(aiohttp.InvalidUrlClientError("canary"), U, "invalid_url", LOCAL_ONLY, LOCAL_ONLY, retryable=False),
     Meaning(aiohttp.ClientError("other"), N, "http_client", OPEN, OPEN),
     Meaning(http_exceptions.BadStatusLine("canary"), N, "broken_answer", OPEN, OPEN),
@@ -192,7 +207,9 @@ MEANING = [
 ]
 
 
-@pytest.mark.parametrize("row", MEANING, ids=[f"{type(row.error).__name__}-{row.reason}" for row in MEANING])
+@pytest.mark.parametrize(
+    "row", MEANING, ids=[f"{number}-{type(row.error).__name__}-{row.reason}" for number, row in enumerate(MEANING)]
+)
 def test_what_an_exception_proves(row: Meaning) -> None:
     """The type follows from the class; whether it may have happened also from whether the request was leaving."""
     for sending, (outcome, phase) in ((False, row.before), (True, row.after)):
