@@ -146,10 +146,3 @@ class Watcher(Protocol):
 
     def changed(self, event: StateEvent) -> None:
         """Something happened to a policy of the provider."""
-
-
-class Blind:
-    """The null object: nobody watches."""
-
-    def changed(self, event: StateEvent) -> None:
-        """Do nothing."""

@@ -8,8 +8,10 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -97,3 +99,18 @@ def run(coroutine: Coroutine[Any, Any, T], *, tick: float = 0.0) -> T:
     """Run ``coroutine`` on a virtual-time loop of its own, and return its value."""
     with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(Clock(tick))) as runner:
         return runner.run(coroutine)
+
+
+def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test on a virtual-time loop of its own."""
+
+    @wraps(test)
+    def ran(*args: P.args, **kwargs: P.kwargs) -> None:
+        run(test(*args, **kwargs))
+
+    return ran
+
+
+def now() -> float:
+    """Return the time of the running loop."""
+    return asyncio.get_running_loop().time()

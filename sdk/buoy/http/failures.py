@@ -12,10 +12,9 @@ from buoy.http.body import MisfitError
 from buoy.http.dialects import COMMON
 from buoy.http.rules import Judgement, judge
 from buoy.outcome import TABLE, ErrorType, Outcome, Phase, Verdict
-from buoy.pipeline.call import UNKNOWN, Plan
+from buoy.pipeline.call import LATE, UNKNOWN, Plan
 
 _KINDS: dict[ErrorType, type[Failed]] = {ErrorType.NETWORK_ERROR: NetworkError, ErrorType.TIMEOUT: TimedOut}
-_LATE = Verdict(ErrorType.TIMEOUT, Outcome.UNKNOWN, Phase.RECEIVE, retryable=True, reason="timer")
 _UNSIGNED = Verdict(ErrorType.TIMEOUT, Outcome.NOT_SENT, Phase.LOCAL, retryable=True, reason="timer")
 
 
@@ -66,7 +65,7 @@ def broken(plan: Plan, error: BaseException, verdict: Verdict) -> Failed:
 def late(plan: Plan, limit: float) -> TimedOut:
     """Return the error for a try that was cut after ``limit`` seconds."""
     text = _said(plan, f"the try took longer than {limit:g} s")
-    return TimedOut(text, verdict=_LATE, provider=plan.provider, operation=plan.operation)
+    return TimedOut(text, verdict=LATE, provider=plan.provider, operation=plan.operation)
 
 
 def unsigned(plan: Plan, limit: float) -> TimedOut:

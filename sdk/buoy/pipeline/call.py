@@ -38,6 +38,7 @@ from buoy.policies.retry import Retry
 from buoy.result import Meta, Quota
 
 CANCELLED = Verdict(ErrorType.CANCELLED, Outcome.UNKNOWN, Phase.LOCAL)
+LATE = Verdict(ErrorType.TIMEOUT, Outcome.UNKNOWN, Phase.RECEIVE, retryable=True, reason="timer")
 UNKNOWN = Verdict(ErrorType.UNKNOWN, Outcome.UNKNOWN, Phase.LOCAL)
 NO_WAITS: Mapping[WaitCause, float] = MappingProxyType({})
 

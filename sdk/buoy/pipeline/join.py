@@ -14,12 +14,12 @@ from typing import Any
 
 from buoy.errors import DeadlineExceeded, Refused, TimedOut
 from buoy.events import CallRefused, Event, Joined
-from buoy.outcome import DuplicateSource, ErrorType, Outcome, Phase, StopReason, Verdict
-from buoy.pipeline.call import CANCELLED, Call, Plan, Send
-from buoy.pipeline.run import Try, Work
+from buoy.outcome import DuplicateSource, StopReason, Verdict
+from buoy.pipeline.admission import Refusal
+from buoy.pipeline.call import CANCELLED, LATE, Call, Plan, Send
+from buoy.pipeline.run import Try, Work, turned_away
 from buoy.policies.deadline import attempt_limit
 
-_LATE = Verdict(ErrorType.TIMEOUT, Outcome.UNKNOWN, Phase.RECEIVE, retryable=True, reason="timer")
 # A timer may be early by the resolution of the loop's clock (Windows: 15.6 ms): a flight with less time is ending.
 _BRIEF = 0.02
 
@@ -65,7 +65,7 @@ class _Shared(Call):
         except TimeoutError:
             if not self._timer.expired():
                 raise
-            raise _late(self.plan, sent=True) from None
+            raise _late(self.plan) from None
         finally:
             self._timer = None  # it leads to the task, which ends with what is raised here
 
@@ -77,7 +77,7 @@ class _Shared(Call):
     def end_send(self, send: Send, failure: Verdict | None) -> None:
         """End one request on the wire. To a send the timer is a cancellation, and to everybody else it is not."""
         cut = failure is CANCELLED and self._timer is not None and self._timer.expired()
-        super().end_send(send, _LATE if cut else failure)
+        super().end_send(send, LATE if cut else failure)
 
 
 class _Flight:
@@ -133,11 +133,10 @@ class _Flight:
             call.attempts_time = call.loop.time() - call.started
 
     def _left_behind(self, call: Call) -> BaseException:
+        if not self.record.sends:
+            return turned_away(call, Refusal(DeadlineExceeded), None)
         call.stop_reason = StopReason.DEADLINE
-        error = _late(call.plan, sent=self.record.sends > 0)
-        if isinstance(error, Refused):
-            call.happened(CallRefused(reason=error.error_type))
-        return error
+        return _late(call.plan)
 
 
 class Flights:
@@ -227,13 +226,9 @@ def _own(error: BaseException) -> BaseException:
     return own
 
 
-def _late(plan: Plan, *, sent: bool) -> DeadlineExceeded | TimedOut:
-    where = f"{plan.provider} {plan.operation}"
-    if sent:
-        text = f"{where}: no complete answer came before the deadline."
-        return TimedOut(text, verdict=_LATE, provider=plan.provider, operation=plan.operation)
-    text = f"{where}: not sent, no time was left before the deadline."
-    return DeadlineExceeded(text, provider=plan.provider, operation=plan.operation)
+def _late(plan: Plan) -> TimedOut:
+    text = f"{plan.provider} {plan.operation}: no complete answer came before the deadline."
+    return TimedOut(text, verdict=LATE, provider=plan.provider, operation=plan.operation)
 
 
 def _moment(deadline: float) -> float | None:

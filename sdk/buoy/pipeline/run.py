@@ -47,7 +47,7 @@ async def tries(call: Call, send: Try[T]) -> T:
             finally:
                 admission.settle(call, verdict)
             if refusal is not None:
-                raise _turned_away(call, refusal, failure)
+                raise turned_away(call, refusal, failure)
             assert failure is not None  # noqa: S101  # nothing else leads here
             decision = _judge(call, admission, failure)
             if decision.stop is not None:
@@ -115,7 +115,7 @@ async def _back_off(call: Call, delay: float) -> None:
         call.happened(WaitEnded(cause=WaitCause.BACKOFF, seconds=seconds))
 
 
-def _turned_away(call: Call, refusal: Refusal, failure: Exception | None) -> Exception:
+def turned_away(call: Call, refusal: Refusal, failure: Exception | None) -> Exception:
     """Return what the caller sees of a try that was not sent: what went wrong before, or else the refusal."""
     late = refusal.error is DeadlineExceeded
     stop = StopReason.DEADLINE if late else StopReason.REFUSED

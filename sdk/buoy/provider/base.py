@@ -131,14 +131,7 @@ class Provider:
         self._bound = {
             operation.name: self._bind(attribute, operation) for attribute, operation in self._declared.items()
         }
-        for operation, (_, spec) in self._bound.items():
-            self._breakers.add(operation, spec.policies.breaker)
-        signer = self._signer()
-        for operation, (_, spec) in self._bound.items():
-            if spec.policies.joined and signer is not None and signer.waits:
-                msg = f"{self.label} {operation}: joined=True needs fixed credentials; a function may sign for anybody."
-                raise ConfigurationError(msg)
-            self._check(operation, spec.policies)  # after all were added: an operation may share that of a later one
+        self._check_bound()
         runtime.names().declare(self.label, self._declaration())
         runtime.names().add_breaker(self.label, *self._breakers.policies)
 
@@ -322,6 +315,17 @@ class Provider:
         if self._base is None:
             msg = f"provider {self.label!r}: {what!r} needs a base_url, and none was given."
             raise ConfigurationError(msg)
+
+    def _check_bound(self) -> None:
+        """Add the breakers of all operations, and then check each: it may share that of a later one."""
+        for operation, (_, spec) in self._bound.items():
+            self._breakers.add(operation, spec.policies.breaker)
+        signer = self._signer()
+        for operation, (_, spec) in self._bound.items():
+            if spec.policies.joined and signer is not None and signer.waits:
+                msg = f"{self.label} {operation}: joined=True needs fixed credentials; a function may sign for anybody."
+                raise ConfigurationError(msg)
+            self._check(operation, spec.policies)
 
     def _check(self, operation: str, policies: Policies) -> str | None:
         """Refuse an operation that could never be sent, or whose breaker there cannot be; return its breaker's name."""

@@ -193,6 +193,8 @@ class Registry:
     def _observe(self, metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
         if metric is contract.SDK_INFO:
             return [Observation(1, {contract.VERSION: __version__})]
+        if metric.instrument is Instrument.COUNTER:
+            return [Observation(value, dict(key)) for key, value in self.read(metric).items()]
         values = {} if metric.instrument is Instrument.GAUGE else self.read(metric)
         for key, value in self._ask(metric).items():
             values[key] = values.get(key, 0) + value

@@ -1,9 +1,7 @@
 """The gates that the calls of one provider share, made in the running virtual-time loop, and calls that ask them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from functools import wraps
 from typing import Any, ParamSpec
 
 from buoy.events import StateEvent
@@ -16,25 +14,10 @@ from buoy.policies.budget import Budget, RetryBudget
 from buoy.policies.circuit import Denied
 from buoy.policies.concurrency import Concurrency
 from buoy.policies.rate_limit import RateLimit
-from tests.support import virtual_time
+from tests.support.virtual_time import now
 from tests.unit.pipeline.scripted import PLAN, Scenario, Step
 
 P = ParamSpec("P")
-
-
-def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test on a virtual-time loop of its own."""
-
-    @wraps(test)
-    def ran(*args: P.args, **kwargs: P.kwargs) -> None:
-        virtual_time.run(test(*args, **kwargs))
-
-    return ran
-
-
-def now() -> float:
-    """Return the virtual time."""
-    return asyncio.get_running_loop().time()
 
 
 class Watching:

@@ -11,7 +11,7 @@ from buoy.outcome import Verdict
 from buoy.pipeline.call import CANCELLED, Call, Plan, Send, verdict_of
 from buoy.pipeline.join import Flights
 from buoy.pipeline.run import Work, run, tries
-from tests.unit.pipeline.gated import now
+from tests.support.virtual_time import now
 from tests.unit.pipeline.scripted import PLAN, Recording, Step, late
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")

@@ -17,7 +17,8 @@ from buoy.policies.concurrency import Concurrency
 from buoy.policies.deadline import Timeout
 from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
-from tests.unit.pipeline.gated import Gates, begun, everything, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.pipeline.gated import Gates, begun, everything
 from tests.unit.pipeline.scripted import ANSWER, PATIENT, Step, busy
 
 OPEN, HALF_OPEN, CLOSED = BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED

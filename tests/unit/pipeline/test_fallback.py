@@ -47,7 +47,8 @@ from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
 from buoy.result import Meta
 from tests.support import virtual_time
-from tests.unit.pipeline.gated import Gates, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.pipeline.gated import Gates
 from tests.unit.pipeline.joining import ONCE, Desk, all_of, ends, later
 from tests.unit.pipeline.scripted import PLAN, Step, busy, late, lost, missing
 

@@ -12,7 +12,8 @@ from buoy.policies.breaker import Breaker
 from buoy.policies.circuit import Denied, Lease
 from buoy.policies.rate_limit import RateLimit, Rejected, Reservation
 from buoy.result import Quota
-from tests.unit.pipeline.gated import Gates, Watching, cancelled, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.pipeline.gated import Gates, Watching, cancelled
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 FAILURE, SUCCESS = BreakerOutcome.FAILURE, BreakerOutcome.SUCCESS

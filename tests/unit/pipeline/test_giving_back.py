@@ -14,8 +14,8 @@ from buoy.policies.deadline import Timeout
 from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
 from tests.support.cancelling import CancelledAt, Moment
-from tests.support.virtual_time import pass_time
-from tests.unit.pipeline.gated import Gates, begun, everything, now, virtually
+from tests.support.virtual_time import now, pass_time, virtually
+from tests.unit.pipeline.gated import Gates, begun, everything
 from tests.unit.pipeline.scripted import PATIENT, Scenario, Step, busy
 
 EARLY, LATE = Moment.EARLY, Moment.LATE

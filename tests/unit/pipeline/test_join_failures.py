@@ -20,7 +20,7 @@ from buoy.pipeline.join import Flights
 from buoy.pipeline.run import run, tries
 from buoy.policies.retry import Retry
 from tests.support import virtual_time
-from tests.unit.pipeline.gated import virtually
+from tests.support.virtual_time import virtually
 from tests.unit.pipeline.joining import ONCE, Desk, ends
 from tests.unit.pipeline.scripted import PLAN, Step, busy, missing
 

@@ -16,7 +16,8 @@ from buoy.policies.breaker import Breaker, Mode
 from buoy.policies.deadline import Timeout
 from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
-from tests.unit.pipeline.gated import Gates, begun, cancelled, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.pipeline.gated import Gates, begun, cancelled
 from tests.unit.pipeline.scripted import PATIENT, Step, busy, late, lost, missing, refused, throttled
 
 CLOSED, OPEN = BreakerState.CLOSED, BreakerState.OPEN

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from buoy.pipeline.gates import PermitGate
 from buoy.policies.concurrency import Concurrency
 from tests.support import virtual_time
-from tests.unit.pipeline.gated import cancelled, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.pipeline.gated import cancelled
 
 
 def gate_of(limit: int, max_wait: float | None = None) -> PermitGate:

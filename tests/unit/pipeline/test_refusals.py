@@ -17,8 +17,8 @@ from buoy.policies.deadline import Timeout
 from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
 from tests.support import virtual_time
-from tests.support.virtual_time import pass_time
-from tests.unit.pipeline.gated import Gates, everything, now, virtually
+from tests.support.virtual_time import now, pass_time, virtually
+from tests.unit.pipeline.gated import Gates, everything
 from tests.unit.pipeline.scripted import Scenario, Step, busy
 
 OPEN = BreakerState.OPEN

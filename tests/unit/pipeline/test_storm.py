@@ -24,7 +24,8 @@ from buoy.policies.rate_limit import RateLimit, Rejected, Reservation
 from buoy.policies.retry import Retry
 from buoy.result import Quota
 from tests.support import virtual_time
-from tests.unit.pipeline.gated import Gates, Watching, now
+from tests.support.virtual_time import now
+from tests.unit.pipeline.gated import Gates, Watching
 from tests.unit.pipeline.scripted import Step, busy, late, lost, missing, refused, throttled
 
 # Sums of floats.

@@ -11,7 +11,8 @@ from buoy.outcome import BreakerState, CallResult
 from buoy.pipeline.tally import KEPT, Tally
 from buoy.policies.breaker import Breaker
 from buoy.policies.retry import Retry
-from tests.unit.pipeline.gated import Gates, begun, cancelled, virtually
+from tests.support.virtual_time import virtually
+from tests.unit.pipeline.gated import Gates, begun, cancelled
 from tests.unit.pipeline.scripted import Step, busy, missing
 
 NOTHING = dict.fromkeys(CallResult, 0)

@@ -15,7 +15,8 @@ from buoy.policies.deadline import Timeout
 from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
 from tests.support import virtual_time
-from tests.unit.pipeline.gated import Gates, begun, virtually
+from tests.support.virtual_time import virtually
+from tests.unit.pipeline.gated import Gates, begun
 from tests.unit.pipeline.scripted import PATIENT, Scenario, Step, busy, lost, missing, throttled
 
 

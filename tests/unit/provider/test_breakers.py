@@ -9,8 +9,9 @@ import pytest
 import buoy
 from buoy.contract import BREAKER_LIMIT
 from buoy.outcome import BreakerState
+from tests.support.virtual_time import virtually
 from tests.unit.provider.refusal import refused
-from tests.unit.telemetry.bank import bank, virtually
+from tests.unit.telemetry.bank import bank
 
 URL = "https://api.shop.example"
 WRITE = buoy.Breaker(name="shop.write", wait=5)

@@ -13,7 +13,8 @@ from buoy.outcome import BreakerState
 from buoy.provider.control import Control
 from tests.support import virtual_time
 from tests.support.telemetry import Observed, logs
-from tests.unit.telemetry.bank import bank, counted, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.telemetry.bank import bank, counted
 
 ON = buoy.Breaker(wait=10, half_open_permits=1)
 OFF: dict[str, Any] = {"breaker": None, "limit": None, "concurrency": None}

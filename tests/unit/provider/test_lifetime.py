@@ -7,7 +7,7 @@ import pytest
 
 from buoy.provider.lifetime import Lifetime, State
 from tests.support import virtual_time
-from tests.unit.telemetry.bank import now, virtually
+from tests.support.virtual_time import now, virtually
 
 
 def opened() -> Lifetime:

@@ -13,7 +13,8 @@ from buoy.outcome import BreakerState, CallResult, ErrorType, Outcome, Phase, Ve
 from buoy.provider.snapshot import BreakerSnapshot, ConcurrencySnapshot, LimiterSnapshot
 from buoy.result import Quota
 from tests.support.peer import CUT, Peer, answer
-from tests.unit.telemetry.bank import bank, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.telemetry.bank import bank
 
 RESET = ConnectionResetError()
 MISSING = buoy.HttpError(

@@ -17,7 +17,8 @@ from buoy.pipeline.run import tries
 from buoy.provider.function import FunctionOperation
 from buoy.provider.policies import PolicyOptions
 from tests.support.peer import Peer
-from tests.unit.telemetry.bank import bank, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.telemetry.bank import bank
 
 URL = "https://api.shop.example/v2"
 

@@ -1,8 +1,7 @@
 """A provider of one wrapped function that does as it is told, and how a test in virtual time is run and read."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any, ParamSpec
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -11,7 +10,6 @@ import buoy
 from buoy.contract import Metric
 from buoy.provider.function import FunctionOperation
 from buoy.provider.policies import PolicyOptions
-from tests.support import virtual_time
 from tests.support.telemetry import Observed
 
 P = ParamSpec("P")
@@ -36,21 +34,6 @@ def bank(
         return ANSWER
 
     return provider, ask
-
-
-def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test on a virtual-time loop of its own."""
-
-    @wraps(test)
-    def ran(*args: P.args, **kwargs: P.kwargs) -> None:
-        virtual_time.run(test(*args, **kwargs))
-
-    return ran
-
-
-def now() -> float:
-    """Return the time of the running loop."""
-    return asyncio.get_running_loop().time()
 
 
 def attributes(of: ReadableSpan | Event) -> Mapping[str, Any]:

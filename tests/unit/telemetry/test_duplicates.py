@@ -10,7 +10,8 @@ import buoy
 from buoy import contract
 from tests.support.peer import CUT, Peer, answer
 from tests.support.telemetry import Logs, Observed, observe
-from tests.unit.telemetry.bank import ANSWER, attributes, bank, counted, told, virtually
+from tests.support.virtual_time import virtually
+from tests.unit.telemetry.bank import ANSWER, attributes, bank, counted, told
 from tests.unit.telemetry.shop import Shop, context_of, failing
 
 BY = (contract.PROVIDER, contract.OPERATION, contract.DUPLICATE_SOURCE)

@@ -10,7 +10,8 @@ import buoy
 from buoy import contract
 from tests.support.peer import CUT, Peer, answer
 from tests.support.telemetry import Logs, Observed
-from tests.unit.telemetry.bank import ANSWER, attributes, bank, counted, virtually
+from tests.support.virtual_time import virtually
+from tests.unit.telemetry.bank import ANSWER, attributes, bank, counted
 from tests.unit.telemetry.shop import failing
 
 INSTEAD = 0

@@ -15,7 +15,8 @@ from buoy.outcome import BreakerState
 from tests.support.eventually import until
 from tests.support.peer import Peer, answer
 from tests.support.telemetry import Observed
-from tests.unit.telemetry.bank import attributes, bank, counted, told, virtually
+from tests.support.virtual_time import virtually
+from tests.unit.telemetry.bank import attributes, bank, counted, told
 from tests.unit.telemetry.shop import failing
 
 STATE = (contract.BREAKER_NAME, contract.BREAKER_STATE)

@@ -13,7 +13,8 @@ from buoy.outcome import TABLE, CallResult
 from buoy.pipeline import run
 from tests.support import virtual_time
 from tests.support.telemetry import Logs, Observed, logs
-from tests.unit.telemetry.bank import attributes, bank, counted, now, told, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.telemetry.bank import attributes, bank, counted, told
 from tests.unit.telemetry.shop import Shop, failing
 
 LABELS = (contract.REFUSAL_REASON, contract.REFUSAL_ENFORCED)

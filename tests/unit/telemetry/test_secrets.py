@@ -7,7 +7,7 @@ import buoy
 from buoy import contract
 from tests.support.peer import Peer, answer
 from tests.support.telemetry import Logs, Observed, logs
-from tests.unit.telemetry.bank import virtually
+from tests.support.virtual_time import virtually
 from tests.unit.telemetry.shop import failing
 
 MARK = "c4n4ry"

@@ -9,7 +9,8 @@ import buoy
 from buoy import contract
 from buoy.pipeline import run
 from tests.support.telemetry import Observed
-from tests.unit.telemetry.bank import attributes, bank, counted, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.telemetry.bank import attributes, bank, counted
 from tests.unit.telemetry.shop import failing
 
 TIMES = (contract.TIME_ATTEMPTS, contract.TIME_BACKOFF, contract.TIME_RATE_LIMIT, contract.TIME_CONCURRENCY)

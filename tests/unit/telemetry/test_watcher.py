@@ -12,7 +12,8 @@ from buoy import contract
 from buoy.outcome import BreakerState
 from tests.support.peer import Peer, answer
 from tests.support.telemetry import Logs, Observed, logs
-from tests.unit.telemetry.bank import bank, counted, now, virtually
+from tests.support.virtual_time import now, virtually
+from tests.unit.telemetry.bank import bank, counted
 from tests.unit.telemetry.shop import failing
 
 TRANSITION = (contract.BREAKER_NAME, contract.BREAKER_STATE, contract.BREAKER_CAUSE)
