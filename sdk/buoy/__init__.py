@@ -1,7 +1,7 @@
 """Buoy: outgoing calls that are seen and survive.
 
 The floors, imports only point down:
-    cli                         commands
+    cli | testing               commands | for the tests of those who use Buoy
     provider                    Provider and its operations
     runtime | rules             wiring | how providers say what went wrong
     telemetry | http            OpenTelemetry and structlog | aiohttp
@@ -32,6 +32,11 @@ from buoy.errors import (
 )
 from buoy.http.auth import Bearer
 from buoy.http.credentials import ApiKey, Basic, Outgoing
+from buoy.http.multipart import File, Multipart
+from buoy.http.pool import Connections
+from buoy.http.sizes import Sizes
+from buoy.http.sse import ServerSentEvent
+from buoy.http.stream import Stream
 from buoy.outcome import (
     BreakerState,
     CallResult,
@@ -52,6 +57,7 @@ from buoy.policies.retry import Retry
 from buoy.provider.base import Provider
 from buoy.provider.declare import delete, get, patch, post, put
 from buoy.provider.function import FunctionOperation, current_call
+from buoy.provider.lifetime import Drained
 from buoy.provider.operation import BoundOperation, Operation
 from buoy.provider.snapshot import Snapshot
 from buoy.result import HttpResult, Meta, Quota, Result
@@ -72,15 +78,19 @@ __all__ = [
     "Concurrency",
     "ConcurrencyLimited",
     "ConfigurationError",
+    "Connections",
     "DeadlineExceeded",
+    "Drained",
     "DuplicateSource",
     "ErrorType",
     "Failed",
+    "File",
     "FunctionOperation",
     "HttpError",
     "HttpResult",
     "KeyConflict",
     "Meta",
+    "Multipart",
     "NeedsConsent",
     "NetworkError",
     "Operation",
@@ -97,8 +107,11 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "Safety",
+    "ServerSentEvent",
+    "Sizes",
     "Snapshot",
     "StateUnavailable",
+    "Stream",
     "Telemetry",
     "TimedOut",
     "Timeout",

@@ -494,6 +494,26 @@ SPANS: tuple[Span, ...] = (
         start=(*_ATTEMPT_START, METHOD, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_TEMPLATE, RESEND_COUNT),
         end=(STATUS_CODE, PROTOCOL_VERSION, PROVIDER_REQUEST_ID, *_FAILURE),
     ),
+    # Where a redirect led has no template, and its path may be anybody's secret.
+    Span(
+        key="HTTP redirect",
+        name="{http.request.method}",
+        kind="CLIENT",
+        ends="the body is read or released",
+        start=(
+            PROVIDER,
+            OPERATION,
+            ATTEMPT_KIND,
+            ATTEMPT_NUMBER,
+            BREAKER_STATE,
+            METHOD,
+            SERVER_ADDRESS,
+            SERVER_PORT,
+            URL_FULL,
+            RESEND_COUNT,
+        ),
+        end=(STATUS_CODE, PROTOCOL_VERSION, PROVIDER_REQUEST_ID, *_FAILURE),
+    ),
     Span(
         key="function attempt",
         name="{buoy.provider} {buoy.operation} attempt",
@@ -538,6 +558,7 @@ RETRY_SCHEDULED = Event(
 WAIT_ENDED = Event(name="buoy.wait.ended", level="-", span="call", fields=(WAIT_FOR, WAIT_DURATION))
 RESENT = Event(name="buoy.transport.resend", level="WARNING", span="attempt", fields=(METHOD, SAFETY))
 FALLBACK_USED = Event(name="buoy.fallback.used", level="WARNING", span="call", fields=(FALLBACK_SOURCE, MASKED))
+STREAM_LEFT = Event(name="buoy.stream.left", level="INFO", span="call", fields=())
 DUPLICATE_FOUND = Event(name="buoy.duplicate.found", level="INFO", span="call", fields=(DUPLICATE_SOURCE,))
 BREAKER_CHANGED = Event(
     name="buoy.breaker.changed",
@@ -546,6 +567,7 @@ BREAKER_CHANGED = Event(
     fields=(BREAKER_NAME, BREAKER_STATE, BREAKER_CAUSE, "previous", "generation", "failures", "calls"),
 )
 LIMITER_PAUSED = Event(name="buoy.rate_limiter.paused", level="WARNING", span="", fields=(RETRY_AFTER, LIMIT_SOURCE))
+CALLS_CUT = Event(name="buoy.provider.drained", level="WARNING", span="", fields=("cut", "finished"))
 OVERFLOW = Event(name="buoy.telemetry.overflow", level="WARNING, once", span="", fields=(INSTRUMENT,))
 
 EVENTS: tuple[Event, ...] = (
@@ -557,8 +579,10 @@ EVENTS: tuple[Event, ...] = (
     RESENT,
     FALLBACK_USED,
     DUPLICATE_FOUND,
+    STREAM_LEFT,
     BREAKER_CHANGED,
     LIMITER_PAUSED,
+    CALLS_CUT,
     OVERFLOW,
 )
 

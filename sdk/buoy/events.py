@@ -76,7 +76,12 @@ class FallbackUsed:
     masked: Verdict
 
 
-Event = RetryScheduled | WaitEnded | Resent | CallRefused | Joined | FallbackUsed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLeft:
+    """The caller has left a streamed answer before its body had come."""
+
+
+Event = RetryScheduled | WaitEnded | Resent | CallRefused | Joined | FallbackUsed | StreamLeft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +105,15 @@ class LimiterPaused:
     source: LimitSource
 
 
-StateEvent = BreakerChanged | LimiterPaused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsCut:
+    """The provider was drained, and ``cut`` calls did not end in time; ``finished`` did."""
+
+    cut: int
+    finished: int
+
+
+StateEvent = BreakerChanged | LimiterPaused | CallsCut
 
 
 class Recorder(Protocol[CallT, SendT]):

@@ -124,6 +124,7 @@ class AttemptKind(StrEnum):
 
     FIRST = "first"
     RETRY = "retry"
+    REDIRECT = "redirect"
     RESEND = "resend"
 
 
@@ -135,6 +136,7 @@ class StopReason(StrEnum):
     BUDGET = "budget"
     NOT_RETRYABLE = "not_retryable"
     NOT_IDEMPOTENT = "not_idempotent"
+    NOT_REPLAYABLE = "not_replayable"
     RETRY_AFTER = "retry_after"
     REFUSED = "refused"
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from itertools import chain
+from math import inf
 
 from buoy import contract
 from buoy.contract import Metric
@@ -49,7 +50,7 @@ class Live:
         self.provider = provider
         self.closed = False
         self.tally = Tally()
-        self._watcher = scope.present().watcher(loop, provider)
+        self.watcher = scope.present().watcher(loop, provider)
         self._labels: Attributes = {contract.PROVIDER: provider}
         self._budgets: dict[RetryBudget, Budget] = {}
         self.breakers: dict[str, BreakerGate] = {}
@@ -70,7 +71,7 @@ class Live:
     def open_breaker(self, name: str, policy: Breaker) -> None:
         """Begin with one more breaker, unless there is one of this name."""
         if name not in self.breakers:
-            self.breakers[name] = BreakerGate(name, policy, self._watcher)
+            self.breakers[name] = BreakerGate(name, policy, self.watcher)
 
     def plan(
         self,
@@ -90,7 +91,7 @@ class Live:
         """
         gate = None if breaker is None else self.breakers[breaker]
         attempt = None if timeout is None else timeout.per_attempt
-        total = None if timeout is None else timeout.total
+        total = None if timeout is None or timeout.total == inf else timeout.total
         return Plan(
             provider=operation.provider,
             operation=operation.operation,
@@ -103,7 +104,7 @@ class Live:
             retry_on=retry_on,
             budget=self._budget(retry),
             breaker=gate,
-            slow_over=float("inf") if gate is None else gate.policy.slow_over(attempt),
+            slow_over=inf if gate is None else gate.policy.slow_over(attempt),
             limiter=self.limiter if isinstance(rates, Inherit) else self._new_limiter(rates),
             cost=cost,
             permits=self.permits if isinstance(concurrency, Inherit) else self._new_permits(concurrency),
@@ -120,7 +121,7 @@ class Live:
         """Return what the provider said of its limit: of several the one that ends first."""
         now = self.loop.time()
         told = [quota for quota in (gate.quota(now) for gate in list(self._limiters)) if quota is not None]
-        return min(told, key=lambda quota: float("inf") if quota.remaining is None else quota.remaining, default=None)
+        return min(told, key=lambda quota: inf if quota.remaining is None else quota.remaining, default=None)
 
     def readings(self) -> Iterable[Reading]:
         """Return how all of it stands now. Any thread may ask."""
@@ -170,7 +171,7 @@ class Live:
         return self._budgets.setdefault(retry.budget, Budget(retry.budget, self.loop.time()))
 
     def _new_limiter(self, rates: tuple[RateLimit, ...]) -> LimiterGate:
-        return LimiterGate(self.loop, rates, self._watcher, self._limiters)
+        return LimiterGate(self.loop, rates, self.watcher, self._limiters)
 
     def _new_permits(self, concurrency: Concurrency | None) -> PermitGate | None:
         if concurrency is None:

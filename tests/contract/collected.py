@@ -88,7 +88,9 @@ def kind_of(span: ReadableSpan) -> str:
     attributes = span.attributes or {}
     if contract.SAFETY in attributes:
         return "call"
-    return "HTTP attempt" if contract.METHOD in attributes else "function attempt"
+    if contract.METHOD not in attributes:
+        return "function attempt"
+    return "HTTP attempt" if contract.URL_TEMPLATE in attributes else "HTTP redirect"
 
 
 def name_of(record: logging.LogRecord) -> str:

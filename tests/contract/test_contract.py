@@ -14,7 +14,7 @@ from buoy import contract, outcome
 from buoy.contract import ATTRIBUTES, EVENTS, METRICS, SPANS, Attribute, Instrument, Metric, Span, Type
 from buoy.pipeline import run
 from buoy.telemetry import logs as log_module
-from tests.contract import policies, scenarios
+from tests.contract import http, policies, scenarios
 from tests.contract.collected import Collected, Starts, kind_of, name_of
 from tests.support import virtual_time
 from tests.support.telemetry import logs, observe
@@ -22,7 +22,7 @@ from tests.support.telemetry import logs, observe
 TYPES = {Type.STRING: str, Type.INT: int, Type.DOUBLE: float, Type.BOOL: bool}
 REFUSALS = [error for error, facts in outcome.TABLE.items() if facts.result is outcome.CallResult.REFUSED]
 # What each log says, if known: of a call, of a provider, or of the process.
-ABOUT_A_PROVIDER = {contract.BREAKER_CHANGED.name, contract.LIMITER_PAUSED.name}
+ABOUT_A_PROVIDER = {contract.BREAKER_CHANGED.name, contract.LIMITER_PAUSED.name, contract.CALLS_CUT.name}
 ABOUT_THE_PROCESS = {contract.OVERFLOW.name}
 SPAN_KINDS = {"INTERNAL": SpanKind.INTERNAL, "CLIENT": SpanKind.CLIENT}
 
@@ -39,6 +39,7 @@ def collected() -> Iterator[Collected]:
         observed.traces.add_span_processor(starts)
         asyncio.run(scenarios.everything())
         asyncio.run(policies.over_http())
+        asyncio.run(http.everything())
         virtual_time.run(policies.in_virtual_time())
         with pytest.MonkeyPatch.context() as full:
             found = asyncio.run(

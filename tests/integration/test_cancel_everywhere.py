@@ -133,7 +133,7 @@ async def cancelled(steps: CancelledAt[object]) -> object:
 async def check_at_rest(shop: Shop, peer: Peer) -> None:
     """Check that no call is in flight and every connection is either closed or waits in the pool."""
     assert shop._transport is not None
-    connector = shop._transport._session.connector
+    connector = shop._transport._pool.session.connector
     assert connector is not None
     await until(lambda: not connector._acquired)
     await until(lambda: peer.connections == sum(len(waiting) for waiting in connector._conns.values()))

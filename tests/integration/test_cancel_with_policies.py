@@ -27,7 +27,7 @@ STATES = {
     "LimiterGate.wait": "turn",
     "PermitGate.wait": "permit",
     "_back_off": "backoff",
-    "ClientResponse.read": "reading",
+    "Bodies.whole": "reading",
     "HttpTransport.send": "send",
 }
 

@@ -23,6 +23,25 @@ class Pair(NamedTuple):
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate as it stands in files."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key as it stands in files."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+class Files(NamedTuple):
+    """PEM files: our authority, a client's certificate, its key, and the two in one."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+    both: Path
+
 
 def _made(name: str, address: str | None, *, issuer: Pair | None, until: timedelta = _DAY) -> Pair:
     """Return a certificate that is valid from ten days ago; without an ``issuer`` it signs itself."""
@@ -38,11 +57,35 @@ def _made(name: str, address: str | None, *, issuer: Pair | None, until: timedel
         .not_valid_before(now - 10 * _DAY)
         .not_valid_after(now + until)
         .add_extension(x509.BasicConstraints(ca=address is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_issued_by(key if issuer is None else issuer.key), critical=False)
+        .add_extension(_used_for(signing=address is None), critical=True)
     )
     if address is not None:
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         builder = builder.add_extension(names, critical=False)
     return Pair(builder.sign(key if issuer is None else issuer.key, hashes.SHA256()), key)
+
+
+# Python from 3.13 on wants to see what RFC 5280 asks for (VERIFY_X509_STRICT).
+
+
+def _used_for(*, signing: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signing,
+        key_cert_sign=signing,
+        crl_sign=signing,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _issued_by(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 @cache
@@ -53,7 +96,31 @@ def _authority() -> Pair:
 def trusting() -> ssl.SSLContext:
     """Return what a client needs to trust our authority, and nobody else."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=_authority().certificate.public_bytes(Encoding.PEM).decode())
+    context.load_verify_locations(cadata=_authority().certificate_pem.decode())
+    return context
+
+
+def written(folder: Path) -> Files:
+    """Write what a client needs that trusts our authority, and that it trusts."""
+    client = _made("client", "127.0.0.1", issuer=_authority())
+    files = Files(*(folder / f"{name}.pem" for name in Files._fields))
+    files.ca.write_bytes(_authority().certificate_pem)
+    files.certificate.write_bytes(client.certificate_pem)
+    files.key.write_bytes(client.key_pem)
+    files.both.write_bytes(client.certificate_pem + client.key_pem)
+    return files
+
+
+def stranger() -> Pair:
+    """Return what nobody vouches for."""
+    return _made("stranger", "127.0.0.1", issuer=None)
+
+
+def asking() -> ssl.SSLContext:
+    """Return a server's context that is as it should be and lets in nobody without a certificate of our authority."""
+    context = good()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=_authority().certificate_pem.decode())
     return context
 
 
@@ -79,9 +146,8 @@ def self_signed() -> ssl.SSLContext:
 
 def _serving(pair: Pair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    key = pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with tempfile.TemporaryDirectory() as folder:  # OpenSSL reads certificates and keys from files only
         path = Path(folder, "server.pem")
-        path.write_bytes(pair.certificate.public_bytes(Encoding.PEM) + key)
+        path.write_bytes(pair.certificate_pem + pair.key_pem)
         context.load_cert_chain(path)
     return context

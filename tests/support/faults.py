@@ -73,7 +73,7 @@ class Peer:
         if headers.get("Transfer-Encoding") != "chunked":
             return await self.reader.readexactly(int(headers.get("Content-Length", "0")))
         body = b""
-        while size := int(await self.reader.readline(), 16):
+        while size := int(await self.reader.readuntil(b"\n"), 16):
             body += await self.reader.readexactly(size)
             await self.reader.readline()
         await self.reader.readline()

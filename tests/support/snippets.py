@@ -66,6 +66,15 @@ SITES = {
         {
             "GET /v2/products/7": (Answer({"id": "7", "name": "buoy", "price": 12.5}),),
             "POST /v2/products": (Answer({"id": "8", "name": "bell", "price": 3.0}, 201),),
+            "GET /v2/moved": (Answer(status=302, headers=(("Location", "products/7"),)),),
+            "GET /v2/lost": (Answer(status=302, headers=(("Location", "ftp://files.shop.example/7"),)),),
+            "PUT /v2/products/7/photo": (Answer({"stored": True}),),
+            "POST /v2/imports": (Answer({"rows": 2}, 202),),
+            "POST /v2/login": (
+                Answer(status=303, headers=(("Location", "products/7"), ("Set-Cookie", "sid=1; Path=/"))),
+            ),
+            "GET /v2/products/rows": (Answer(b'{"id": "7", "price": 12.5}\n{"id": "8", "price": 3.0}\n'),),
+            "POST /v2/answers": (Answer(b'id: 1\ndata: {"text": "A buoy"}\n\nid: 2\ndata: {"text": " floats."}\n\n'),),
             "GET /v2/search": (
                 Answer([], headers=(("RateLimit-Policy", '"day";q=1000;w=86400'), ("RateLimit", '"day";r=999;t=3600'))),
             ),
@@ -160,13 +169,13 @@ def _handler() -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.read_body()
             name, _, path = self.path.partition("?")[0].removeprefix("/").partition("/")
             answers = left.get(f"{name} {self.command} /{path}", [Answer({"message": "not found"}, 404)])
             if name == "v1":  # OTLP
                 answers = [Answer({})]
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
-            body = json.dumps(answer.body).encode()
+            body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             self.send_response(answer.status)
             for header, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body)))):
                 self.send_header(header, value)
@@ -174,6 +183,13 @@ def _handler() -> type[BaseHTTPRequestHandler]:
                 self.send_header(header, value)
             self.end_headers()
             self.wfile.write(body)
+
+        def read_body(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                while size := int(self.rfile.readline(), 16):
+                    self.rfile.read(size + 2)
+                self.rfile.readline()
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - the names http.server looks for
 

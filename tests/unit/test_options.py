@@ -104,7 +104,10 @@ REFUSED: list[tuple[Callable[..., Any], str, str, list[Any]]] = [
     (RetryBudget, "ratio", "a number of retries per call from 0 to 1000", [-0.1, 1000.1, *NO_NUMBERS, None]),
     (RetryBudget, "reserve", "a number of retries per second from 0 to 10000", [-0.1, 10_000.1, *NO_NUMBERS, None]),
     (RetryBudget, "ttl", "a number of seconds from 1 to 60", [0, 0.9, 60.1, *NO_NUMBERS, None]),
-    (Timeout, "total", "a number of seconds, above 0", [0, *NO_SECONDS, None]),
+    # Without a limit (math.inf) is allowed: an endless stream needs it.
+    (Timeout, "total", "a number of seconds, above 0", [0, *(value for value in NO_SECONDS if value != inf), None]),
+    (Timeout, "first_byte", "a number of seconds, above 0", [0, *NO_SECONDS]),
+    (Timeout, "between_bytes", "a number of seconds, above 0", [0, *NO_SECONDS]),
     (Timeout, "attempt", "a number of seconds, above 0 and at most 30", [0, *NO_SECONDS, 30.5]),
     (Breaker, "failure_rate", "a fraction above 0 and at most 1, or None", [0, -0.1, 1.01, *NO_NUMBERS]),
     (Breaker, "slow_rate", "a fraction above 0 and at most 1, or None", [0, -0.1, 1.01, *NO_NUMBERS]),

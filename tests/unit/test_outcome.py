@@ -154,10 +154,10 @@ def test_a_verdict_is_fixed_and_says_nothing_that_it_was_not_told() -> None:
         (Outcome, "not_sent rejected unknown applied"),
         (Phase, "local connect send receive decode"),
         (Safety, "safe idempotent keyed unsafe"),
-        (AttemptKind, "first retry resend"),
+        (AttemptKind, "first retry redirect resend"),
         (
             StopReason,
-            "max_attempts deadline budget not_retryable not_idempotent retry_after refused",
+            "max_attempts deadline budget not_retryable not_idempotent not_replayable retry_after refused",
         ),
         (DelaySource, "backoff retry_after"),
         (WaitCause, "backoff rate_limit concurrency"),

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 
 import buoy
@@ -35,7 +36,9 @@ class Body:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``buoy call``."""
-    parser.add_argument("url", metavar="URL", type=_url, help="http or https; sent exactly as given")
+    parser.add_argument(
+        "url", metavar="URL", type=_url, help="http or https; sent exactly as given, redirects are followed"
+    )
     parser.add_argument("--method", type=_method, help=f"{', '.join(SAFETY)} (default: GET, with --data POST)")
     parser.add_argument(
         "--header",
@@ -43,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="'NAME: VALUE'",
-        help="may be repeated; never shown",
+        help="may be repeated; never shown, and no secret goes where a redirect leads to another origin",
     )
     parser.add_argument(
         "--data",
@@ -236,6 +239,7 @@ def _retry(text: str) -> buoy.Retry:
 
 def _timeout(text: str) -> buoy.Timeout:
     try:
-        return buoy.Timeout(total=float(text))
+        total = float(text)
+        return buoy.Timeout(total=total if isfinite(total) else 0)  # a call without an end is for streams
     except ValueError:
         raise argparse.ArgumentTypeError("it must be a number of seconds above 0") from None

@@ -24,7 +24,7 @@ from buoy.outcome import (
     WaitCause,
     result_of,
 )
-from buoy.pipeline.call import Call, Send
+from buoy.pipeline.call import Call, Send, Target
 
 _RATE_LIMITS = ("ratelimit", "x-ratelimit", "x-rate-limit")
 # A header that matters only with the status that asks to look at it.
@@ -46,11 +46,13 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendStep:
-    """One request on the wire, of try ``number``."""
+    """One request on the wire, of try ``number``: its method, and to which origin (the rest may be secret)."""
 
     step: Literal["send"] = "send"
     number: int
     kind: AttemptKind
+    method: str
+    origin: str
     seconds: float
     status: int | None
     http_version: str | None
@@ -130,7 +132,8 @@ def of(
 ) -> Story:
     """Return the story of a call that has ended, well or with ``error``."""
     meta = call.meta()
-    told = [_send(step) if isinstance(step, Send) else _wait(step) for step in steps]
+    home = Target(method, url, "", 0)
+    told = [_send(step, step.target or home) if isinstance(step, Send) else _wait(step) for step in steps]
     if isinstance(error, HttpError):
         answer = received(error.status, error.headers, show_query=show_query)
     return Story(
@@ -173,10 +176,12 @@ def _judgement(verdict: Verdict) -> Judgement:
     )
 
 
-def _send(send: Send) -> SendStep:
+def _send(send: Send, target: Target) -> SendStep:
     return SendStep(
         number=send.number,
         kind=send.kind,
+        method=target.method,
+        origin="/".join(target.url.split("/", 3)[:3]),
         seconds=send.ended - send.started,
         status=send.status,
         http_version=send.version,

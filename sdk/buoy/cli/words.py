@@ -7,7 +7,6 @@ from buoy.outcome import AttemptKind, CallResult, DelaySource, Outcome, StopReas
 
 _LABEL = 10
 _LONGEST = 200
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 OUTCOMES = {
     Outcome.NOT_SENT: "nothing was sent",
@@ -21,6 +20,7 @@ STOPS = {
     StopReason.BUDGET: "this provider has had its share of retries for now",
     StopReason.NOT_RETRYABLE: "this failure does not go away by trying again",
     StopReason.NOT_IDEMPOTENT: "sending it again could do it twice",
+    StopReason.NOT_REPLAYABLE: "the body cannot be sent a second time",
     StopReason.RETRY_AFTER: "the provider asks to wait longer than there is time (--timeout)",
     StopReason.REFUSED: "the breaker or a limit of ours kept the next try back",
 }
@@ -60,6 +60,8 @@ def _lines(story: Story) -> Iterator[str]:
         yield from _answer(story.answer)
     if story.duplicate:
         yield _line("note", "the HTTP library sent the request again by itself: it may have run twice")
+    if len({step.origin for step in story.steps if isinstance(step, SendStep)}) > 1:
+        yield _line("note", "another origin gets no credentials: of --header only what is harmless, like Accept")
     time = story.time
     yield _line(
         "time",
@@ -71,7 +73,11 @@ def _lines(story: Story) -> Iterator[str]:
 
 
 def _send(step: SendStep) -> str:
-    kind = f"{step.kind} by the HTTP library" if step.kind is AttemptKind.RESEND else str(step.kind)
+    kind = str(step.kind)
+    if step.kind is AttemptKind.RESEND:
+        kind += " by the HTTP library"
+    elif step.kind is AttemptKind.REDIRECT:
+        kind += f" to {step.method} {step.origin}"
     parts = [] if step.status is None else [f"HTTP {step.status}"]
     if step.error is not None:
         parts.append(_judged(step.error))
@@ -117,8 +123,6 @@ def _answer(answer: Received) -> Iterator[str]:
     yield _line("body", size if answer.content_type is None else f"{size}, {visible(answer.content_type)}")
     for name, value in answer.headers.items():
         yield _line("header", visible(f"{name}: {value}"))
-    if answer.status in _REDIRECTS:
-        yield _line("note", "redirects are not followed: call the Location yourself if you trust it")
 
 
 def _line(label: str, text: str) -> str:

@@ -1,5 +1,6 @@
 """Bodies: what is sent, and what an answer's body becomes. No value of a body is ever part of an error."""
 
+import codecs
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,9 +14,18 @@ from buoy.errors import ConfigurationError
 
 T = TypeVar("T")
 
+# Codecs of Python's own that no body is written in: some warn, some take time that grows with the square. UTF-7 keeps
+# what it has read without a limit, and browsers refuse it too (WHATWG Encoding has no such label).
+NO_CHARSETS = frozenset(
+    {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+)
+
 
 class MisfitError(Exception):
-    """A body that is not what was declared: ``reason`` is ``malformed`` or ``misfit``, ``text`` says where."""
+    """A body that is not what was declared, or not what we take.
+
+    ``reason`` is ``malformed``, ``misfit``, ``too_large`` or ``content_encoding``; ``text`` says where.
+    """
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -127,10 +137,17 @@ def plain(body: bytes, content_type: str) -> Any:
             raise MisfitError("malformed", "the body is not JSON") from None
     if kind == "text":
         try:
+            if codecs.lookup(charset).name in NO_CHARSETS:
+                raise LookupError
             return body.decode(charset)
         except (LookupError, ValueError):
             raise MisfitError("malformed", "the body is not text in the charset it declares") from None
     return body
+
+
+def charset_of(content_type: str) -> str:
+    """Return the charset that a content type declares, or UTF-8."""
+    return _kind(content_type)[1]
 
 
 @lru_cache(maxsize=64)

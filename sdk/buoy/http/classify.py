@@ -132,7 +132,7 @@ def _ours(reason: str, text: str) -> Fault:
 
 
 _BROKEN = Fault(_E.NETWORK_ERROR, Outcome.UNKNOWN, Phase.RECEIVE, True, "broken_answer", "the answer is not valid HTTP")
-_PROXY = _not_sent("proxy", "the proxy refused the tunnel")
+_PROXY = _not_sent("proxy", "the proxy refused")
 _REDIRECT = Fault(
     _E.SERVER_ERROR, Outcome.UNKNOWN, Phase.RECEIVE, False, "redirect_refused", "the redirect cannot be followed"
 )
@@ -240,6 +240,24 @@ _UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, er
 _LOST_WAY = _lost("unreachable", "the network or the host cannot be reached")
 _NO_WAY = _not_sent("unreachable", _LOST_WAY.text)
 
+# What a server says that wants a client certificate, or another one. With TLS 1.3 it says so to a request that it has
+# not read, for the client is through with the handshake first (RFC 8446 section 4.4.2.4 and appendix E.1).
+_OF_THE_CLIENT = frozenset(
+    {
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    }
+)
+_UNWELCOME = _not_sent("client_certificate", "the server did not accept the client's certificate", retryable=False)
+# What a proxy will say again: it wants other credentials, or does not let this request through at all.
+_FINAL = frozenset(range(400, 500)) - {408, 429}
+_REFUSED_BY_PROXY = _PROXY._replace(retryable=False)
+
 
 def fault_of(error: BaseException) -> Fault | None:
     """Return the row of the most telling class of ``error``, or ``None`` where the tables know none of them."""
@@ -248,12 +266,23 @@ def fault_of(error: BaseException) -> Fault | None:
     # aiohttp wraps what the socket said, or the parser: they are more telling than what it makes of them.
     if type(error) is aiohttp.ClientConnectorError:
         return _connecting(error.os_error)
-    if isinstance(error, aiohttp.ClientPayloadError) and _is_broken(error.__cause__):
-        return _BROKEN
+    special = _special(error)
+    if special is not None:
+        return special
     for cls in type(error).__mro__:
         row = FAULTS.get(cls) or FOREIGN.get(f"{cls.__module__}.{cls.__name__}")
         if row is not None:
             return row
+    return None
+
+
+def _special(error: BaseException) -> Fault | None:
+    if isinstance(error, aiohttp.ClientPayloadError) and _is_broken(error.__cause__):
+        return _BROKEN
+    if isinstance(error, aiohttp.ClientOSError) and _alert(error) in _OF_THE_CLIENT:
+        return _UNWELCOME
+    if isinstance(error, aiohttp.ClientHttpProxyError) and error.status in _FINAL:
+        return _REFUSED_BY_PROXY
     return None
 
 
@@ -266,6 +295,11 @@ def _connecting(error: OSError) -> Fault:
     if isinstance(error, ConnectionError):
         return FAULTS[aiohttp.ClientSSLError]
     return FAULTS[aiohttp.ClientConnectorError]
+
+
+def _alert(error: aiohttp.ClientOSError) -> str | None:
+    cause = getattr(error, "os_error", error.__cause__)
+    return getattr(cause, "reason", None) if isinstance(cause, ssl.SSLError) else None
 
 
 def _is_broken(cause: BaseException | None) -> bool:

@@ -15,7 +15,8 @@ from buoy.outcome import TABLE, ErrorType, Outcome, Phase, Verdict
 from buoy.pipeline.call import LATE, UNKNOWN, Plan
 
 _KINDS: dict[ErrorType, type[Failed]] = {ErrorType.NETWORK_ERROR: NetworkError, ErrorType.TIMEOUT: TimedOut}
-_UNSIGNED = Verdict(ErrorType.TIMEOUT, Outcome.NOT_SENT, Phase.LOCAL, retryable=True, reason="timer")
+_UNFOLLOWED = Verdict(ErrorType.SERVER_ERROR, Outcome.UNKNOWN, Phase.RECEIVE, reason="redirect_refused")
+_UNPREPARED = Verdict(ErrorType.TIMEOUT, Outcome.NOT_SENT, Phase.LOCAL, retryable=True, reason="timer")
 
 
 def answered(
@@ -68,10 +69,24 @@ def late(plan: Plan, limit: float) -> TimedOut:
     return TimedOut(text, verdict=LATE, provider=plan.provider, operation=plan.operation)
 
 
-def unsigned(plan: Plan, limit: float) -> TimedOut:
-    """Return the error for a try whose credentials were not there after ``limit`` seconds: nothing was sent."""
-    text = _said(plan, f"not sent, auth took longer than {limit:g} s")
-    return TimedOut(text, verdict=_UNSIGNED, provider=plan.provider, operation=plan.operation)
+def unprepared(plan: Plan, limit: float, what: str) -> TimedOut:
+    """Return the error for a try for which ``what`` was not done after ``limit`` seconds: nothing was sent."""
+    text = _said(plan, f"not sent, {what} took longer than {limit:g} s")
+    return TimedOut(text, verdict=_UNPREPARED, provider=plan.provider, operation=plan.operation)
+
+
+def unfollowed(plan: Plan, status: int, answer: Mapping[str, str], why: str) -> HttpError:
+    """Return the error for a redirect that is not followed. Where it leads is on the exception, and only there."""
+    return HttpError(
+        _said(plan, f"HTTP {status}, but {why}"),
+        status=status,
+        headers=CIMultiDict(answer),
+        problem=None,
+        code=None,
+        verdict=_UNFOLLOWED,
+        provider=plan.provider,
+        operation=plan.operation,
+    )
 
 
 def undecodable(plan: Plan, status: int, misfit: MisfitError) -> Undecodable:

@@ -10,16 +10,11 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Generic, TypeVar
 
-from buoy.http.body import Decoder, MisfitError
+from buoy.http.body import NO_CHARSETS, Decoder, MisfitError
 
 T = TypeVar("T")
 
 LONGEST = 16 * 2**20
-# Codecs of Python's own that no body is written in: some warn, some take time that grows with the square. UTF-7 keeps
-# what it has read without a limit, and browsers refuse it too (WHATWG Encoding has no such label).
-_NO_CHARSETS = frozenset(
-    {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
-)
 # JSON's white space (RFC 8259 section 2) beside the end of the line.
 _BLANK = b" \t\r"
 # What could not be decoded becomes a lone surrogate, which is in no text: so the fault is that of its own line, and the
@@ -114,7 +109,7 @@ def _recoding(charset: str) -> codecs.IncrementalDecoder | None:
         name = codecs.lookup(charset).name
         if name == "utf-8":
             return None
-        if name in _NO_CHARSETS:
+        if name in NO_CHARSETS:
             raise LookupError
         "".encode(charset)  # refuses codecs that are none of text, like zlib's
         return codecs.getincrementaldecoder(charset)(_UNREADABLE)

@@ -30,6 +30,11 @@ _ORIGIN = re.compile(r"(?i:https?)://[^/?#@]+/?")
 _NOWHERE = URL("http://relative.invalid/", encoded=True)
 
 
+def is_host(name: str) -> bool:
+    """Tell whether this can be the name of a host, in ASCII, or an address."""
+    return ":" in name or _HOST.fullmatch(name) is not None
+
+
 class Why(StrEnum):
     """Why a redirect is not followed."""
 
@@ -177,7 +182,7 @@ def _authority(text: str) -> str | Why:
             host = (built.raw_host or "") if built.host else ""  # of a broken xn-- label, asking for the host raises
     except ValueError:
         return Why.BAD_LOCATION
-    if not 0 < number < 2**16 or not (host.startswith("[") or _HOST.fullmatch(host)):
+    if not 0 < number < 2**16 or not (host.startswith("[") or is_host(host)):
         return Why.BAD_LOCATION
     return host.lower() + (f":{number}" if port else "")
 

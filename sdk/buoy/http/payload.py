@@ -42,9 +42,9 @@ class Whole:
         self._packed: bytes | None = None
 
     @property
-    def data(self) -> bytes | None:
-        """The bytes as they were given: equal for identical requests."""
-        return self._data
+    def identity(self) -> tuple[str | None, bytes | None]:
+        """What was given, in a form that is equal for identical requests."""
+        return self._content_type, self._data
 
     async def open(self) -> Opened:
         """Return it for one send."""
@@ -61,7 +61,7 @@ class Whole:
         return Opened(BytesIO(data) if len(data) >= _LARGE else data, headers, data)
 
 
-NOTHING = Whole(None, None)
+NOTHING: Payload = Whole(None, None)
 
 
 async def _packed(data: bytes) -> bytes:

@@ -22,9 +22,10 @@ _DIGITS = re.compile(rb"0*([0-9]{1,10})")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One event. ``id`` is the last id that the stream has told, with which it can be resumed (``Last-Event-ID``).
+class ServerSentEvent:
+    """One event of a stream.
 
+    ``id`` is the last id that the stream has told, with which it can be resumed (``Last-Event-ID``).
     ``retry`` is the time in seconds after which the server wants to be asked again, where it has said one.
     """
 
@@ -62,7 +63,7 @@ class Events:
         self._type = ""
         self._id = ""
 
-    def feed(self, chunk: bytes) -> Iterator[Event]:
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """Give the events that ``chunk`` completes; to be read to its end before the next chunk comes."""
         # Of bytes, and only of bytes, Python takes for ends of lines what the standard does.
         for piece in self._begun(chunk).splitlines(keepends=True):
@@ -78,7 +79,7 @@ class Events:
             if event is not None:
                 yield event
 
-    def finish(self) -> Iterator[Event]:
+    def finish(self) -> Iterator[ServerSentEvent]:
         """Give nothing: an event that the end of the stream cut off is none (section 9.2.6)."""
         return iter(())
 
@@ -97,7 +98,7 @@ class Events:
             self._after_cr = chunk.endswith(b"\r")
         return chunk
 
-    def _line(self, line: bytes) -> Event | None:
+    def _line(self, line: bytes) -> ServerSentEvent | None:
         self._number += 1
         if not line:
             return self._dispatch()
@@ -117,12 +118,12 @@ class Events:
         elif name == b"retry" and (digits := _DIGITS.fullmatch(value)) is not None:
             self.retry = int(digits[1]) / 1000
 
-    def _dispatch(self) -> Event | None:
+    def _dispatch(self) -> ServerSentEvent | None:
         self.last_event_id = self._id
         event = None
         if self._data:
             text = _text(self._data[:-1])
-            event = Event(text, self._type or "message", self.last_event_id, self.retry)
+            event = ServerSentEvent(text, self._type or "message", self.last_event_id, self.retry)
             self._data.clear()
         self._type = ""
         return event

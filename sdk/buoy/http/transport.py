@@ -1,56 +1,76 @@
-"""One try over aiohttp: one request, its answer classified, decoded and released before anybody waits.
-
-aiohttp may send an idempotent request a second time by itself (RFC 9110 section 9.2.2). A client middleware sees each
-send, so that each has its own span and ``traceparent`` and nothing is hidden.
-"""
+"""One try over aiohttp: a request, the redirects that it meets, and the answer, classified and decoded."""
 
 import asyncio
 import math
+import re
 import time
-from collections.abc import Mapping
-from dataclasses import replace
-from io import BytesIO
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
+from aiohttp import CookieJar
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from buoy.errors import Failed
-from buoy.events import Resent
-from buoy.http import body, classify, connection, failures, headers, quota
+from buoy.errors import HttpError
+from buoy.http import body, failures, redirect
 from buoy.http.credentials import Outgoing, Signer
 from buoy.http.dialects import COMMON
+from buoy.http.exchange import Exchange
+from buoy.http.location import Origin, origin
+from buoy.http.payload import NOTHING
+from buoy.http.pool import Pool
+from buoy.http.reading import Bodies
+from buoy.http.redirect import Body, Hop, NoHop
 from buoy.http.rules import Rule, judge
-from buoy.outcome import AttemptKind, DuplicateSource, Outcome, Safety, Verdict
-from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Send
+from buoy.http.sizes import Sizes
+from buoy.http.stream import Stream
+from buoy.http.upload import Payload
+from buoy.outcome import AttemptKind
+from buoy.pipeline.admission import another_turn
+from buoy.pipeline.call import Call, Target
 
-_LARGE = 2**20
+T = TypeVar("T")
+
 _PROBLEM = "application/problem+json"
+
+# Lets go of a streamed answer, and returns when nobody needs it any more.
+HandOver = Callable[[Stream[Any]], Awaitable[None]]
 
 
 class Request:
     """What one call sends, the same on every try. The secrets in it stay out of its repr."""
 
-    __slots__ = ("data", "decoder", "headers", "method", "url")
+    __slots__ = ("decoder", "headers", "method", "payload", "sizes", "url")
 
-    def __init__(
-        self, method: str, url: URL, headers: CIMultiDict[str], data: bytes | None, decoder: body.Decoder[Any]
+    def __init__(  # noqa: PLR0917  # on the way of every call: positions cost half of what names do
+        self,
+        method: str,
+        url: URL,
+        headers: CIMultiDict[str],
+        payload: Payload,
+        decoder: body.Decoder[Any],
+        sizes: Sizes,
     ) -> None:
         self.method = method
         self.url = url
         self.headers = headers
-        self.data = data
+        self.payload = payload
         self.decoder = decoder
-
-    def payload(self) -> bytes | BytesIO | None:
-        """Return the body for one send: a large one as a file, which aiohttp writes in pieces."""
-        return BytesIO(self.data) if self.data is not None and len(self.data) >= _LARGE else self.data
+        self.sizes = sizes
 
     def identity(self) -> tuple[object, ...]:
         """Return all of it in a form that is equal for identical requests."""
-        return self.method, str(self.url), tuple(self.headers.items()), self.data
+        # A body that is not known in advance equals none but itself.
+        sent = getattr(self.payload, "identity", self.payload)
+        return self.method, str(self.url), tuple(self.headers.items()), sent
+
+    def first(self) -> Hop:
+        """Return it as the first of a chain of redirects, when it has been sent."""
+        payload = self.payload
+        state = Body.NONE if payload is NOTHING else Body.SPENT if payload.spent else Body.REPLAYABLE
+        return Hop(self.method, self.url, self.headers, state)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url.origin()}>"
@@ -64,190 +84,268 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
 
 
-class _Sends:
-    """The sends of one try, as an aiohttp client middleware sees them. At most one is open."""
-
-    __slots__ = ("_open", "_request", "_resent", "_verdict", "call")
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self._open: Send | None = None
-        self._request: aiohttp.ClientRequest | None = None
-        self._resent = False
-        self._verdict: Verdict | None = None
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        again = self._request is not None
-        if again and self.call.plan.safety is Safety.UNSAFE:
-            # aiohttp repeats what its method allows; here the declaration says otherwise, and the first verdict stands.
-            raise aiohttp.ClientConnectionError
-        self._request = request
-        self._open = send = self.call.begin_send(AttemptKind.RESEND if again else None)
-        if again:
-            self._resent = True
-            self.call.duplicate = DuplicateSource.RESEND
-            self.call.happened(Resent(method=request.method, send=send))
-        if send.traceparent is not None:
-            request.headers["traceparent"] = send.traceparent
-        try:
-            response = await connection.handed(request, handler)
-        except (aiohttp.ClientError, OSError) as error:
-            # aiohttp may now send again: this one is over. A cancellation stays open, for only the caller of the
-            # session learns whether it was aiohttp's timer.
-            self.close(self.judge(error))
-            raise
-        send.status = response.status
-        said = quota.read(response.headers, now=time.time())
-        if said is not None and said.quota is not None:
-            self.call.heed(said.quota, said.window)
-        if send.span is not None or response.status >= 400:
-            send.version = _version(response)
-            send.provider_request_id = self.call.provider_request_id = headers.provider_request_id(response.headers)
-        return response
-
-    def judge(self, error: BaseException) -> Verdict:
-        """Return the verdict on what ended the try; one that was given when the send ended stands."""
-        if self._open is None and self._verdict is not None:
-            return self._verdict
-        return classify.exception(error, sending=getattr(self._request, "leaving", False)) or UNKNOWN
-
-    @property
-    def protocol(self) -> ResponseHandler | None:
-        """What parses the answer, where there is a connection."""
-        return getattr(self._request, "protocol", None)
-
-    def whole(self, verdict: Verdict) -> Verdict:
-        """Return the last send's verdict as that of the try: where it was a resend, the first may have happened."""
-        done = verdict.outcome not in {Outcome.NOT_SENT, Outcome.REJECTED}
-        return verdict if done or not self._resent else replace(verdict, outcome=Outcome.UNKNOWN)
-
-    def close(self, verdict: Verdict | None) -> None:
-        """End the send that is open, if there is one."""
-        if self._open is not None:
-            self._verdict = verdict
-            self.call.end_send(self._open, verdict)
-            self._open = None
-
-
 class HttpTransport:
-    """A pool of connections to one provider, in one event loop."""
+    """What one provider sends and gets, in one event loop.
 
-    __slots__ = ("_bodies", "_reads_successes", "_rules", "_session", "_signer", "_timeout")
+    Credentials, cookies and ``traceparent`` go to the ``trusted`` origins and nowhere else; at most ``redirects`` of
+    a try are followed. Without ``jar`` no cookies are kept.
+    """
 
-    def __init__(self, agent: str, *, signer: Signer | None = None, rules: tuple[Rule, ...] = COMMON) -> None:
-        self._bodies = connection.Bodies()
+    __slots__ = (
+        "_bodies",
+        "_jar",
+        "_pool",
+        "_reads_successes",
+        "_redirects",
+        "_rules",
+        "_signer",
+        "_timeout",
+        "_trusted",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        trusted: frozenset[Origin],
+        redirects: int = redirect.MAX_HOPS,
+        jar: CookieJar | None = None,
+        signer: Signer | None = None,
+        rules: tuple[Rule, ...] = COMMON,
+    ) -> None:
+        self._pool = pool
+        self._trusted = trusted
+        self._redirects = redirects
+        self._jar = jar
         self._signer = signer
         self._rules = rules
         self._reads_successes = any(rule.in_success for rule in rules)
+        self._bodies = Bodies()
         self._timeout = aiohttp.ClientTimeout(total=None)
-        self._session = aiohttp.ClientSession(
-            # No limit of the pool's own (aiohttp: 100): a queue in there would hold permits, and its waiting would be
-            # told as the provider's. Concurrency is the limit.
-            connector=aiohttp.TCPConnector(limit=0),
-            request_class=connection.Observed,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": agent},
-            timeout=self._timeout,
-        )
 
     async def send(self, call: Call) -> Answer:
         """Do one try of ``call``. Raises our own errors; the answer is read or released when this returns."""
         request: Request = call.request
-        url, sent, limit = request.url, request.headers, call.limit
-        if self._signer is not None:
-            # What an auth function raises is not the provider's failure: it passes as it is.
-            signed = await _sign(self._signer, call, request)
-            url, sent = signed.url, signed.headers
-            limit -= call.loop.time() - call.try_started
-        sends = _Sends(call)
-        response: aiohttp.ClientResponse | None = None
-        try:
-            response = await self._session.request(
-                request.method,
-                url,
-                headers=sent,
-                data=request.payload(),
-                allow_redirects=False,
-                middlewares=(sends,),
-                timeout=self._limit(limit),
-            )
-            answer = self._answer(call, response, await self._bodies.read(response, sends.protocol))
-        except Failed as error:
-            sends.close(error.verdict)
-            error.verdict = sends.whole(error.verdict)
-            raise
-        except Exception as error:
-            verdict = sends.judge(error)
-            sends.close(verdict)
-            if verdict is UNKNOWN:
-                raise
-            # aiohttp's texts carry URLs: what is telling in them is in ours, and the rest stays here.
-            raise failures.broken(call.plan, error, sends.whole(verdict)) from None
-        except BaseException:
-            sends.close(CANCELLED)
-            raise
-        finally:
-            if response is not None:
-                response.release()
-        sends.close(None)
-        return answer
+        with Exchange(call, request.payload) as exchange:
+            response = await self._ask(exchange, request)
+            if response.status >= 400:
+                raise await self._refused(exchange, response)
+            payload = await self._bodies.whole(response, exchange.protocol, request.sizes)
+            if self._reads_successes:
+                failure = self._judged(call, response, payload)
+                if failure is not None:
+                    raise failure
+            value = request.decoder.decode(payload, response.headers.get("Content-Type", ""))
+            return Answer(value, response.status, response.headers)
+
+    async def stream(self, call: Call, hand_over: HandOver) -> None:
+        """Do one try of ``call`` whose answer is used as it arrives. The try's own limit ends with the headers."""
+        request: Request = call.request
+        with Exchange(call, request.payload) as exchange:
+            exchange.streamed = True
+            response = await self._ask(exchange, request)
+            if response.status >= 400:
+                raise await self._refused(exchange, response)
+            pieces = self._bodies.pieces(response, exchange.protocol, request.sizes)
+            await hand_over(Stream(response, pieces, request.decoder))
 
     def identity(self, call: Call) -> tuple[object, ...]:
         """Return what a call asks for, and as whom: what one account may see is no answer for another."""
         request: Request = call.request
         return request.identity() if self._signer is None else (*request.identity(), *self._signer.identity())
 
-    def _answer(self, call: Call, response: aiohttp.ClientResponse, payload: bytes) -> Answer:
-        content_type = response.headers.get("Content-Type", "")
-        if response.status >= 400 or self._reads_successes:
-            judged = judge(response.status, response.headers, payload, self._rules, now=time.time())
-            if judged.quota is not None:
-                call.heed(judged.quota)
-            if judged.verdict is not None:
-                call.provider_request_id = judged.provider_request_id
-                problem = _problem(payload, content_type)
-                raise failures.answered(call.plan, response.status, response.headers, problem, judged)
-        request: Request = call.request
-        try:
-            value = request.decoder.decode(payload, content_type)
-        except body.MisfitError as misfit:
-            raise failures.undecodable(call.plan, response.status, misfit) from None
-        return Answer(value, response.status, response.headers)
-
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._pool.close()
 
-    def _limit(self, seconds: float) -> aiohttp.ClientTimeout:
-        """Return aiohttp's timer for a try. Unless told otherwise it rounds up to whole seconds from 5 s on."""
-        total = None if seconds == math.inf else seconds
-        if self._timeout.total != total:
-            self._timeout = aiohttp.ClientTimeout(total=total, ceil_threshold=math.inf)
+    # Asking: one request after the other, until an answer is no redirect.
+
+    async def _ask(self, exchange: Exchange, request: Request) -> aiohttp.ClientResponse:
+        call, url, sent, data = exchange.call, request.url, request.headers, None
+        if request.payload is NOTHING and self._signer is None and self._jar is None:
+            exchange.begin()
+            limit = call.limit
+        else:
+            url, sent, data = await self._prepared(exchange, request.first())
+            exchange.begin()
+            limit = call.limit - (call.loop.time() - call.try_started)
+        response = await self._go(exchange, request.method, url, sent, data, limit)
+        if response.status in redirect.STATUSES and self._redirects:
+            return await self._follow(exchange, request, response)
+        return response
+
+    async def _follow(
+        self, exchange: Exchange, request: Request, response: aiohttp.ClientResponse
+    ) -> aiohttp.ClientResponse:
+        """Follow redirects, each a send of the same try with a turn of its own."""
+        call, trail = exchange.call, [request.first()]
+        while response.status in redirect.STATUSES:
+            withheld = frozenset[str]() if self._signer is None else self._signer.withheld
+            rules = redirect.Rules(
+                origins=self._trusted,
+                withheld=withheld,
+                max_hops=self._redirects,
+                revisits=self._jar is not None,
+            )
+            hop = redirect.follow(trail, response.status, response.headers.getall("Location", ()), rules)
+            if isinstance(hop, NoHop):
+                raise failures.unfollowed(call.plan, response.status, response.headers, hop.text)
+            exchange.redirected(acted=hop.method != trail[-1].method)
+            await another_turn(call)
+            trail.append(hop)
+            url, sent, data = await self._prepared(exchange, hop)
+            exchange.begin(AttemptKind.REDIRECT, _target(hop), trusted=hop.trusted)
+            limit = min(call.limit - (call.loop.time() - call.try_started), call.time_left)
+            response = await self._go(exchange, hop.method, url, sent, data, limit, trusted=hop.trusted)
+        return response
+
+    async def _prepared(self, exchange: Exchange, hop: Hop) -> tuple[URL, CIMultiDict[str], Any]:
+        """Return where a request goes, with which headers, and its body: all that is made for each send anew."""
+        exchange.preparing = True
+        url, sent, data = hop.url, hop.headers.copy(), None
+        known: bytes | None = b""
+        if hop.body is not Body.NONE:
+            opened = await _in_time(exchange, exchange.open_body(), "opening the body")
+            opened.add_to(sent)
+            data, known = opened.body, opened.data
+        if hop.trusted and self._jar is not None:
+            _add_cookies(sent, self._jar, url)
+        if hop.trusted and self._signer is not None:
+            outgoing = Outgoing(hop.method, url, sent, known)
+            if self._signer.waits:
+                await _in_time(exchange, self._signer.sign(outgoing), "auth")
+            else:
+                await self._signer.sign(outgoing)
+            url, sent = outgoing.url, outgoing.headers
+        exchange.preparing = False
+        return url, sent, data
+
+    async def _go(  # noqa: PLR0917  # on the way of every call
+        self,
+        exchange: Exchange,
+        method: str,
+        url: URL,
+        sent: CIMultiDict[str],
+        data: Any,
+        limit: float,
+        *,
+        trusted: bool = True,
+    ) -> aiohttp.ClientResponse:
+        timeout, longest = exchange.call.plan.timeout, exchange.call.request.sizes.headers
+        asking = (self._pool.session if trusted else self._pool.bare).request(
+            method,
+            url,
+            headers=sent,
+            data=data,
+            allow_redirects=False,
+            middlewares=(exchange,),
+            timeout=self._limit(
+                math.inf if exchange.streamed else limit, None if timeout is None else timeout.first_byte
+            ),
+            max_line_size=longest,
+            max_field_size=longest,
+            **self._pool.options(url),
+        )
+        response = await (_within(limit, asking) if exchange.streamed else asking)
+        exchange.received(response)
+        if timeout is not None and timeout.between_bytes != timeout.first_byte:
+            _watch_silence(exchange, response, timeout.between_bytes)
+        if self._jar is not None and trusted:
+            _keep_cookies(self._jar, response, url)
+        return response
+
+    def _limit(self, total: float, first_byte: float | None) -> aiohttp.ClientTimeout:
+        """Return aiohttp's timers for a send. Unless told otherwise it rounds up to whole seconds from 5 s on."""
+        limit = None if total == math.inf else max(total, _SHORTEST)
+        if self._timeout.total != limit or self._timeout.sock_read != first_byte:
+            self._timeout = aiohttp.ClientTimeout(total=limit, sock_read=first_byte, ceil_threshold=math.inf)
         return self._timeout
 
+    # What the answer says.
 
-async def _sign(signer: Signer, call: Call, request: Request) -> Outgoing:
-    """Return what goes onto the wire: the request with its credentials, made for this try."""
-    outgoing = Outgoing(request.method, request.url, request.headers.copy(), request.data or b"")
-    if not signer.waits:
-        await signer.sign(outgoing)
-        return outgoing
-    timer = asyncio.timeout(None if call.limit == math.inf else call.limit)
+    async def _refused(self, exchange: Exchange, response: aiohttp.ClientResponse) -> HttpError:
+        """Return the error for an answer that says so. Its status counts, also where its body does not come whole."""
+        call, lost, payload = exchange.call, None, b""
+        reading = self._bodies.whole(response, exchange.protocol, call.request.sizes)
+        try:
+            if exchange.streamed:
+                reading = _within(call.limit - (call.loop.time() - call.try_started), reading)
+            payload = await reading
+        except (aiohttp.ClientError, HttpProcessingError, OSError, body.MisfitError) as error:
+            lost = type(error).__name__
+        failure = self._judged(call, response, payload)
+        assert failure is not None  # noqa: S101  # its status says so
+        if lost is not None:
+            if exchange.protocol is not None:
+                exchange.protocol.force_close()
+            failure.add_note(f"The body of this answer did not come whole ({lost}): no rule has read it.")
+        return failure
+
+    def _judged(self, call: Call, response: aiohttp.ClientResponse, payload: bytes) -> HttpError | None:
+        judged = judge(response.status, response.headers, payload, self._rules, now=time.time())
+        if judged.quota is not None:
+            call.heed(judged.quota)
+        if judged.verdict is None:
+            return None
+        call.provider_request_id = judged.provider_request_id
+        problem = _problem(payload, response.headers.get("Content-Type", ""))
+        return failures.answered(call.plan, response.status, response.headers, problem, judged)
+
+
+async def _within(seconds: float, doing: Awaitable[T]) -> T:
+    """Await a part of a try whose answer may take longer than the try."""
+    async with asyncio.timeout(None if seconds == math.inf else seconds):
+        return await doing
+
+
+# aiohttp takes 0 for no limit at all.
+_SHORTEST = 1e-3
+# By an expiry at the epoch a cookie is taken back, and aiohttp 3.14 takes it for no date (aiohttp#13692).
+_EPOCH = re.compile(r"(?i)(;\s*expires=[^;]*\b0?1[ -]jan[ -](?:19)?70 00:00:0)0")
+
+
+def _watch_silence(exchange: Exchange, response: aiohttp.ClientResponse, limit: float | None) -> None:
+    """From the headers on another limit holds for how long nothing may come."""
+    protocol = exchange.protocol
+    if protocol is not None and not response.content.is_eof():
+        protocol.read_timeout = limit
+        # Where we are behind with reading, it begins when that goes on.
+        if not protocol._reading_paused:  # noqa: SLF001  # it has no public name
+            protocol.start_timeout()
+
+
+def _target(hop: Hop) -> Target:
+    place = origin(hop.url)
+    return Target(hop.method, f"{hop.url.origin()}/REDACTED", place.host, place.port)
+
+
+def _keep_cookies(jar: CookieJar, response: aiohttp.ClientResponse, url: URL) -> None:
+    said = response.headers.getall("Set-Cookie", ())
+    if said:
+        jar.update_cookies_from_headers([_EPOCH.sub(r"\g<1>1", each) for each in said], url)
+
+
+def _add_cookies(sent: CIMultiDict[str], jar: CookieJar, url: URL) -> None:
+    """Add what the jar has for this URL to the cookies that the caller gave."""
+    kept = [f"{cookie.key}={cookie.coded_value}" for cookie in jar.filter_cookies(url).values()]
+    if kept:
+        given = sent.get("Cookie")
+        sent["Cookie"] = "; ".join(kept if given is None else [given, *kept])
+
+
+async def _in_time(exchange: Exchange, step: Coroutine[Any, Any, T], what: str) -> T:
+    """Do what the caller's own code does before a send, within the time of the try."""
+    call = exchange.call
+    left = call.limit - (call.loop.time() - call.try_started)
+    timer = asyncio.timeout(None if left == math.inf else left)
     try:
         async with timer:
-            await signer.sign(outgoing)
+            return await step
     except TimeoutError:
         if not timer.expired():
             raise
-        raise failures.unsigned(call.plan, call.limit) from None
-    return outgoing
-
-
-def _version(response: aiohttp.ClientResponse) -> str | None:
-    version = response.version
-    return None if version is None else f"{version.major}.{version.minor}"
+        exchange.preparing = False
+        raise failures.unprepared(call.plan, call.limit, what) from None
 
 
 def _problem(payload: bytes, content_type: str) -> Mapping[str, Any] | None:

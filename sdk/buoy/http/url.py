@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from yarl import URL
 
 from buoy.errors import ConfigurationError
+from buoy.http.location import is_host
 
 Scalar = str | int | float | bool
 Value = Scalar | None | Sequence[Scalar]
@@ -16,6 +17,7 @@ _SCALARS = (str, int, float)
 
 RESERVED = frozenset({"json", "data", "headers", "params", "idempotency_key", "deadline"})
 
+_UNIX = "unix://"
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LITERAL = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/%]*")
 # A path segment of one or two dots is taken out of the path on the way (RFC 3986 section 5.2.4), encoded or not.
@@ -23,11 +25,12 @@ _DOTS = frozenset({".", ".."})
 
 
 class Base(NamedTuple):
-    """The origin and path below which a provider lives."""
+    """The origin and path below which a provider lives; over a Unix socket, its path, which is the host then."""
 
     prefix: str
     host: str
-    port: int
+    port: int | None
+    socket: str | None = None
 
 
 def parse_base(owner: str, base_url: object) -> Base:
@@ -36,10 +39,15 @@ def parse_base(owner: str, base_url: object) -> Base:
     if not isinstance(base_url, str) or any(ord(char) <= 0x20 or ord(char) == 0x7F for char in base_url):
         msg = f"{owner}: base_url must be {allowed}."
         raise ConfigurationError(msg)
+    if base_url.startswith(_UNIX):
+        return _over_socket(owner, base_url)
     try:
         parts = urlsplit(base_url)
         port = parts.port
-        prefix = str(URL(base_url)).rstrip("/")  # yarl has objections of its own, to backslashes and to labels
+        address = URL(base_url)  # yarl has objections of its own, to backslashes and to labels
+        prefix = str(address).rstrip("/")
+        if parts.hostname and not is_host(address.raw_host or ""):
+            raise ValueError
     except ValueError:
         msg = f"{owner}: base_url must be {allowed}; its host or port is not valid."
         raise ConfigurationError(msg) from None
@@ -50,6 +58,14 @@ def parse_base(owner: str, base_url: object) -> Base:
         msg = f"{owner}: base_url must be {allowed}; credentials belong into auth=, query values into calls."
         raise ConfigurationError(msg)
     return Base(prefix, parts.hostname, port or (443 if parts.scheme == "https" else 80))
+
+
+def _over_socket(owner: str, base_url: str) -> Base:
+    path = base_url.removeprefix(_UNIX)
+    if not path.startswith("/") or "?" in path or "#" in path or path.endswith("/"):
+        msg = f"{owner}: a base_url over a Unix socket must be the absolute path of it, like 'unix:///run/shop.sock'."
+        raise ConfigurationError(msg)
+    return Base("http://localhost", path, None, path)
 
 
 class Template:

@@ -25,6 +25,40 @@ class Refusal(NamedTuple):
     breaker: str | None = None
 
 
+class TurnedAwayError(Exception):
+    """A further send of a try that has begun was refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+
+async def another_turn(call: Call) -> None:
+    """Take one more turn of the limiter, for a further send of the same try; the wait is no time of the try.
+
+    Raises :class:`TurnedAwayError`.
+    """
+    limiter = call.plan.limiter
+    if limiter is None:
+        return
+    since = call.loop.time()
+    turn = limiter.reserve(since, call.plan.cost, call.deadline - since)
+    if isinstance(turn, Rejected):
+        raise TurnedAwayError(Refusal(RateLimitedLocally, turn.retry_after))
+    if turn.gone:
+        return
+    rejected: Rejected | None = None
+    try:
+        rejected = await limiter.wait(turn, call.deadline)
+    finally:
+        _waited(call, WaitCause.RATE_LIMIT, since)
+        call.try_started += call.loop.time() - since
+        if not turn.gone:
+            limiter.cancel(turn, call.loop.time())
+    if rejected is not None:
+        raise TurnedAwayError(Refusal(RateLimitedLocally, rejected.retry_after))
+
+
 class Admission:
     """The right to send, of one try after the other: a retry paid for, a lease, a turn, a permit."""
 
@@ -60,7 +94,8 @@ class Admission:
         counted = False
         if self._lease is not None and plan.breaker is not None:
             outcome = None if not begun else _SUCCESS if failure is None else TABLE[failure.error_type].breaker
-            slow = begun and now - call.try_started > plan.slow_over
+            answered = now if call.answered is None else call.answered
+            slow = begun and answered - call.try_started > plan.slow_over
             counted = plan.breaker.settle(self._lease, outcome, slow=slow, now=now, random=random())
         if self._turn is not None and not begun and plan.limiter is not None:
             plan.limiter.cancel(self._turn, now)

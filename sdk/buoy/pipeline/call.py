@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from random import getrandbits
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from buoy.errors import BuoyError
 from buoy.events import Event, Recorder
@@ -72,8 +72,17 @@ class Plan:
     permits: PermitGate | None = None
 
 
+class Target(NamedTuple):
+    """Where a send goes that does not go where its operation says; ``url`` is the form that may be shown."""
+
+    method: str
+    url: str
+    host: str
+    port: int
+
+
 class Send:
-    """One request on the wire. ``traceparent`` and ``span`` are the recorder's."""
+    """One request on the wire. ``traceparent`` and ``span`` are the recorder's; ``target`` is that of a redirect."""
 
     __slots__ = (
         "ended",
@@ -84,13 +93,15 @@ class Send:
         "span",
         "started",
         "status",
+        "target",
         "traceparent",
         "version",
     )
 
-    def __init__(self, number: int, kind: AttemptKind, started: float) -> None:
+    def __init__(self, number: int, kind: AttemptKind, started: float, target: Target | None = None) -> None:
         self.number = number
         self.kind = kind
+        self.target = target
         self.started = started
         self.ended = started
         self.failure: Verdict | None = None
@@ -105,12 +116,15 @@ class Call:
     """One logical request of a caller. Public inside a wrapped function: ``attempt`` and ``time_left``.
 
     ``masked`` is the failure that a ``fallback`` stands in for; ``shadowed``: a breaker in ``metrics_only`` would have
-    refused it. ``request`` is the transport's; ``span``, ``context`` and ``trace_id`` are the recorder's; ``url`` is
-    the form that may be shown.
+    refused it. ``answered`` is when the caller got an answer whose body is still to come, and ``spent`` says that the
+    request's body cannot be sent again: either ends the retrying. ``own``: what ended the try is the caller's own code,
+    whose error passes as it is, be it one of ours. ``request`` is the transport's; ``span``, ``context`` and
+    ``trace_id`` are the recorder's; ``url`` is the form that may be shown.
     """
 
     __slots__ = (
         "_request_id",
+        "answered",
         "asked",
         "attempt",
         "attempts_time",
@@ -128,6 +142,7 @@ class Call:
         "loop",
         "masked",
         "origin",
+        "own",
         "plan",
         "provider_request_id",
         "quota",
@@ -136,6 +151,7 @@ class Call:
         "sends",
         "shadowed",
         "span",
+        "spent",
         "started",
         "stop_reason",
         "trace_id",
@@ -162,6 +178,9 @@ class Call:
         self.started = self.try_started = self.ended = loop.time()
         self.deadline = deadline.deadline_at(plan.timeout, now=self.started, asked=asked)
         self.limit = 0.0
+        self.answered: float | None = None
+        self.spent = False
+        self.own = False
         self.attempt = 0
         self.sends = 0
         self.attempts_time = 0.0
@@ -210,6 +229,7 @@ class Call:
         if left <= 0:
             return False
         self.attempt += 1
+        self.own = False
         self.try_started = now
         self.limit = deadline.attempt_limit(self.plan.timeout, left=left)
         return True
@@ -218,11 +238,11 @@ class Call:
         """Account for the time of the try."""
         self.attempts_time += now - self.try_started
 
-    def begin_send(self, kind: AttemptKind | None = None) -> Send:
-        """Start one request on the wire; without ``kind`` it is the try's own."""
+    def begin_send(self, kind: AttemptKind | None = None, target: Target | None = None) -> Send:
+        """Start one request on the wire; without ``kind`` it is the try's own, to where its operation says."""
         if kind is None:
             kind = AttemptKind.FIRST if self.attempt == 1 else AttemptKind.RETRY
-        send = Send(self.attempt, kind, self.loop.time())
+        send = Send(self.attempt, kind, self.loop.time(), target)
         self.sends += 1
         self.plan.recorder.send_started(self, send)
         return send
@@ -242,6 +262,10 @@ class Call:
         if self.waited is NO_WAITS:
             self.waited = {}
         self.waited = {**self.waited, cause: self.waited.get(cause, 0.0) + seconds}
+
+    def judge(self, error: BaseException) -> Verdict:
+        """Return what an exception that leaves a try or the call says of the provider."""
+        return UNKNOWN if self.own and isinstance(error, Exception) else verdict_of(error)
 
     def heed(self, quota: Quota, window: float | None = None) -> None:
         """Note what the provider says of its own limit, and slow down if need be."""

@@ -8,7 +8,7 @@ from typing import Any
 from buoy.errors import BuoyError
 from buoy.events import FallbackUsed
 from buoy.outcome import CallResult, FallbackSource, Origin, result_of
-from buoy.pipeline.call import Call, verdict_of
+from buoy.pipeline.call import Call
 from buoy.pipeline.run import Try, Work
 
 
@@ -28,13 +28,13 @@ class Fallback:
         try:
             return await self._work(call, send)
         except Exception as error:
-            verdict = verdict_of(error)
+            verdict = call.judge(error)
             if result_of(verdict) is CallResult.CALLER_ERROR:
                 raise
             source, value = FallbackSource.STATIC, self._given
             if callable(value):
                 call.end(verdict)
-                if isinstance(error, BuoyError):
+                if isinstance(error, BuoyError) and not call.own:
                     error.meta = call.meta()
                 source, value = FallbackSource.FUNCTION, await _asked(call, value, error)
             answer = self._wrap(value, error)

@@ -18,6 +18,7 @@ from buoy.outcome import DuplicateSource, StopReason, Verdict
 from buoy.pipeline.admission import Refusal
 from buoy.pipeline.call import CANCELLED, LATE, Call, Plan, Send
 from buoy.pipeline.run import Try, Work, turned_away
+from buoy.pipeline.tasks import cancel
 from buoy.policies.deadline import attempt_limit
 
 # A timer may be early by the resolution of the loop's clock (Windows: 15.6 ms): a flight with less time is ending.
@@ -184,7 +185,7 @@ class Flights:
         try:
             if not flight.waiting and not flight.task.done():
                 self._forget(flight)
-                await _cancel(flight.task)
+                await cancel(flight.task)
         finally:
             flight.tell(call)
 
@@ -195,16 +196,6 @@ class Flights:
     def _forget(self, flight: _Flight) -> None:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and await its end; who is cancelled meanwhile passes that on, as into a call of its own."""
-    task.cancel()
-    try:
-        await asyncio.wait((task,))
-    except asyncio.CancelledError:
-        await _cancel(task)
-        raise
 
 
 def _own(error: BaseException) -> BaseException:

@@ -10,11 +10,11 @@ from dataclasses import replace
 from random import random
 from typing import Any, TypeVar
 
-from buoy.errors import BuoyError, DeadlineExceeded, NetworkError, OutcomeUnknown, TimedOut
+from buoy.errors import BuoyError, DeadlineExceeded, NetworkError, OutcomeUnknown, Refused, TimedOut
 from buoy.events import CallRefused, RetryScheduled, WaitEnded
 from buoy.outcome import TABLE, Outcome, Safety, StopReason, Verdict, WaitCause
-from buoy.pipeline.admission import Admission, Refusal
-from buoy.pipeline.call import CANCELLED, Call, verdict_of
+from buoy.pipeline.admission import Admission, Refusal, TurnedAwayError
+from buoy.pipeline.call import CANCELLED, Call
 from buoy.policies import retry
 
 T = TypeVar("T")
@@ -41,9 +41,11 @@ async def tries(call: Call, send: Try[T]) -> T:
                     answer = await send(call)
                     verdict = None
                     return answer
+            except TurnedAwayError as away:
+                refusal = away.refusal
             except Exception as error:
                 failure = error
-                verdict = verdict_of(error)
+                verdict = call.judge(error)
             finally:
                 admission.settle(call, verdict)
             if refusal is not None:
@@ -63,14 +65,16 @@ async def run(call: Call, send: Try[T], work: Work = tries) -> T:
     Raises whatever the last try raised, with ``meta`` on ours; a :class:`Refused` when nothing was sent at all;
     :class:`OutcomeUnknown` when it may have happened and must not be repeated.
     """
-    recorder = call.plan.recorder
+    recorder, tally = call.plan.recorder, call.plan.tally
     recorder.call_started(call)
+    if tally is not None:
+        tally.active[call] = asyncio.current_task()
     try:
         answer: T = await work(call, send)
     except BaseException as error:
-        call.end(verdict_of(error))
+        call.end(call.judge(error))
         call.exception = type(error).__name__
-        if isinstance(error, BuoyError):
+        if isinstance(error, BuoyError) and not call.own:
             error.meta = call.meta()
         raise
     else:
@@ -78,20 +82,25 @@ async def run(call: Call, send: Try[T], work: Work = tries) -> T:
         return answer
     finally:
         recorder.call_ended(call)
-        if call.plan.tally is not None:
+        if tally is not None:
+            del tally.active[call]
             seconds = call.ended - call.started
-            call.plan.tally.add(call.failure, attempts=call.attempt, sends=call.sends, duration=seconds)
+            tally.add(call.failure, attempts=call.attempt, sends=call.sends, duration=seconds)
 
 
 def _judge(call: Call, admission: Admission, error: Exception) -> retry.Decision:
     plan = call.plan
-    verdict = verdict_of(error)
+    verdict = call.judge(error)
     if isinstance(error, plan.retry_on):
         verdict = replace(verdict, retryable=True)
+    if call.answered is not None:  # the caller has had some of it
+        return retry.Decision(StopReason.NOT_RETRYABLE if call.time_left > 0 else StopReason.DEADLINE)
     decision = retry.decide(
         plan.retry, verdict, attempt=call.attempt, safety=plan.safety, left=call.time_left, random=random()
     )
     call.judged = call.loop.time()
+    if decision.stop is None and call.spent:
+        return retry.Decision(StopReason.NOT_REPLAYABLE)
     if decision.stop is None and plan.budget is not None:
         if not plan.budget.withdraw(call.judged):
             return retry.Decision(StopReason.BUDGET)
@@ -125,23 +134,28 @@ def turned_away(call: Call, refusal: Refusal, failure: Exception | None) -> Exce
     call.happened(CallRefused(reason=verdict.error_type, breaker=refusal.breaker, retry_after=refusal.retry_after))
     if failure is not None:
         return _stopped(call, stop, failure)
-    call.stop_reason = stop
     plan = call.plan
     text = f"{plan.provider} {plan.operation}: {TABLE[verdict.error_type].sentence}"
+    if call.sends:
+        text += ", after a redirect"
     if refusal.breaker is not None:
         text += f" (breaker {refusal.breaker})"
     if refusal.retry_after is not None:
         text += f"; try again in {refusal.retry_after:.3g} s"
-    return refusal.error(f"{text}.", verdict=verdict, provider=plan.provider, operation=plan.operation)
+    error = refusal.error(f"{text}.", verdict=verdict, provider=plan.provider, operation=plan.operation)
+    return _stopped(call, stop, error)
 
 
 def _stopped(call: Call, reason: StopReason, error: Exception) -> Exception:
     """Return what the caller sees. It is raised elsewhere, so that no frame of its traceback has it in a local."""
     call.stop_reason = reason
+    if call.own:
+        return error
     if call.unsettled and isinstance(error, BuoyError):
-        # An earlier try may have had its effect. That the last one had none does not undo it.
+        # An earlier try may have had its effect, or an earlier request of this one. That the last had none does not
+        # undo it.
         error.verdict = replace(error.verdict, outcome=Outcome.UNKNOWN)
-    if not isinstance(error, NetworkError | TimedOut) or retry.repeatable(error.outcome, call.plan.safety):
+    if not isinstance(error, NetworkError | TimedOut | Refused) or retry.repeatable(error.outcome, call.plan.safety):
         return error
     call.in_doubt = True
     doubt = OutcomeUnknown(

@@ -1,7 +1,9 @@
 """What the calls of one open provider came to, for whoever asks the program itself and not its telemetry."""
 
+import asyncio
 from array import array
 from math import ceil
+from typing import Any
 
 from buoy.outcome import CallResult, Verdict, result_of
 
@@ -10,9 +12,12 @@ KEPT = 1000
 
 
 class Tally:
-    """Counts since the provider was entered, and the durations of the last calls."""
+    """Counts since the provider was entered, the durations of the last calls, and the calls that are in flight.
 
-    __slots__ = ("_durations", "_next", "attempts", "results", "sends")
+    ``active`` maps each of those to the task that is to be cancelled to end it.
+    """
+
+    __slots__ = ("_durations", "_next", "active", "attempts", "results", "sends")
 
     def __init__(self) -> None:
         self.results = dict.fromkeys(CallResult, 0)
@@ -20,6 +25,7 @@ class Tally:
         self.sends = 0
         self._durations = array("d")
         self._next = 0
+        self.active: dict[Any, asyncio.Task[Any] | None] = {}
 
     def add(self, failure: Verdict | None, *, attempts: int, sends: int, duration: float) -> None:
         """Count a call that ended."""

@@ -12,19 +12,29 @@ ATTEMPT = 10.0
 class Timeout:
     """Limits in seconds: ``total`` for the whole call with all tries and waits, ``attempt`` for one try.
 
-    ``attempt=None`` means min(10, total). Defaults: 30 s and 10 s, as in Microsoft's standard resilience handler
-    (aiohttp's own 300 s is too long for a service that has callers itself). Raises :class:`ConfigurationError` for
-    values that are negative, zero, not finite, or an attempt timeout above the total.
+    ``attempt=None`` means min(10, total); of a streamed answer it ends with the headers. ``total=math.inf`` is no
+    limit, as an endless stream needs it. ``first_byte`` is the longest wait for the answer to begin once the request is
+    sent, ``between_bytes`` the longest silence after that; ``None`` leaves both to the other two. Defaults: 30 s and
+    10 s, as in Microsoft's standard resilience handler (aiohttp's own 300 s is too long for a service that has callers
+    itself).
+    Raises :class:`ConfigurationError` for values that are negative or zero, or an attempt timeout above the total.
     """
 
     total: float = 30.0
     attempt: float | None = None
+    first_byte: float | None = None
+    between_bytes: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values, once, when the policy is built."""
-        options.seconds("Timeout", "total", self.total)
+        if self.total != inf:
+            options.seconds("Timeout", "total", self.total)
         if self.attempt is not None:
             options.seconds("Timeout", "attempt", self.attempt, maximum=self.total)
+        for option in ("first_byte", "between_bytes"):
+            value = getattr(self, option)
+            if value is not None:
+                options.seconds("Timeout", option, value)
 
     @property
     def per_attempt(self) -> float:

@@ -5,19 +5,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, Unpack, overload
 
-from multidict import CIMultiDict
-from yarl import URL
+import aiohttp
 
 from buoy import options, runtime
 from buoy.contract import OTHER
 from buoy.errors import ConfigurationError
+from buoy.events import CallsCut
 from buoy.http.auth import Auth
-from buoy.http.credentials import AuthFunction, Signer
-from buoy.http.dialects import COMMON
-from buoy.http.location import origin
-from buoy.http.rules import Rules, resolve
+from buoy.http.credentials import AuthFunction
+from buoy.http.pool import Connections
+from buoy.http.redirect import MAX_HOPS
+from buoy.http.rules import Rules
+from buoy.http.sizes import Sizes
 from buoy.http.transport import HttpTransport
-from buoy.http.url import Base, parse_base
+from buoy.http.url import parse_base
 from buoy.options import INHERIT, Inherit
 from buoy.outcome import Safety
 from buoy.policies.breaker import Breaker
@@ -29,17 +30,19 @@ from buoy.provider.adhoc import Method, name_of
 from buoy.provider.control import Control
 from buoy.provider.declaration import ClassKeywords
 from buoy.provider.function import FunctionOperation
-from buoy.provider.lifetime import Lifetime, State
+from buoy.provider.lifetime import Drained, Lifetime, State
 from buoy.provider.operation import BoundOperation, Operation, Spec, specify
 from buoy.provider.policies import Breakers, Limits, Policies, PolicyOptions, check_cost, chosen, rates
+from buoy.provider.remote import Remote, RemoteOptions
 from buoy.provider.snapshot import Snapshot, take
 from buoy.provider.wiring import Wiring
 from buoy.result import HttpResult
 from buoy.telemetry.names import HOST
-from buoy.version import __version__
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+DRAIN = 8.0  # seconds
 
 # Ad-hoc operations that a provider keeps ready; further ones are made for each call.
 _KEPT = 256
@@ -50,10 +53,10 @@ class Provider:
 
     Subclass it and declare operations, or make one with ``Provider("name", base_url=...)``; without a ``base_url`` it
     wraps coroutines of yours. Enter it with ``async with``: it then belongs to that event loop. Policies are class
-    attributes, class keywords or arguments, ``None`` switches one off; an operation may name its own. ``name`` defaults
-    to the class name in snake_case. ``auth`` signs every request; ``headers`` are added to each; ``rules`` say how the
-    provider tells what went wrong (``buoy.rules``); ``propagate=False`` keeps ``traceparent`` from it. Raises
-    :class:`ConfigurationError` for what cannot work.
+    attributes, class keywords or arguments, ``None`` switches one off; an operation may name its own. So are the other
+    options (:class:`~buoy.provider.remote.RemoteOptions`), which are about HTTP. ``name`` defaults to the class name in
+    snake_case; ``headers`` are added to each request; ``session`` is one of your own whose connections are used, and
+    which stays yours to close. Raises :class:`ConfigurationError` for what cannot work.
     """
 
     label: str
@@ -65,6 +68,12 @@ class Provider:
     auth: Auth | AuthFunction | None = None
     rules: Rules = ()
     propagate: bool = True
+    redirects: int = MAX_HOPS
+    trusted_origins: tuple[str, ...] = ()
+    cookies: bool = False
+    compress: int | None = None
+    sizes: Sizes = Sizes()
+    connections: Connections = Connections()
 
     get = Method("GET")
     post = Method("POST")
@@ -89,22 +98,21 @@ class Provider:
             parse_base(owner, base_url)
             cls._base_url = base_url
         cls._declared = declaration.collect(cls, Provider)
-        declaration.check_policies(owner, cls)
+        declaration.check_options(owner, cls)
 
     def __init__(  # the options of a provider, each a keyword
         self,
         name: str | None = None,
         *,
         base_url: str | None = None,
-        auth: Auth | AuthFunction | None = None,
         headers: Mapping[str, str] | None = None,
+        session: aiohttp.ClientSession | None = None,
         retry: Retry | Inherit | None = INHERIT,
         timeout: Timeout | Inherit | None = INHERIT,
         breaker: Breaker | Inherit | None = INHERIT,
         limit: Limits | Inherit | None = INHERIT,
         concurrency: Concurrency | Inherit | None = INHERIT,
-        rules: Rules | Inherit = INHERIT,
-        propagate: bool | None = None,
+        **far: Unpack[RemoteOptions],
     ) -> None:
         self.label = options.name(type(self).__name__, "name", name if name is not None else self._name)
         self.retry = chosen(retry, self.retry)
@@ -112,15 +120,15 @@ class Provider:
         self.breaker = chosen(breaker, self.breaker)
         self.limit = chosen(limit, self.limit)
         self.concurrency = chosen(concurrency, self.concurrency)
-        self.rules = chosen(rules, self.rules)
-        if auth is not None:
-            self.auth = auth
-        if propagate is not None:
-            self.propagate = propagate
-        declaration.check_policies(self.label, self)
+        declaration.check_arguments(self.label, far)
+        for option, value in far.items():
+            setattr(self, option, value)
+        declaration.check_options(self.label, self)
         address = base_url if base_url is not None else self._base_url
-        self._base: Base | None = None if address is None else parse_base(self.label, address)
-        self._headers = declaration.checked_headers(self.label, headers, self.auth)
+        self._remote: Remote | None = None
+        if address is not None:
+            base = parse_base(self.label, address)
+            self._remote = Remote(self.label, base, self, headers=headers, session=session)
         self._life = Lifetime(self.label)
         self._transport: HttpTransport | None = None
         self._live: runtime.Live | None = None
@@ -136,7 +144,7 @@ class Provider:
         runtime.names().add_breaker(self.label, *self._breakers.policies)
 
     def __repr__(self) -> str:
-        where = "" if self._base is None else f" {self._base.prefix}"
+        where = "" if self._remote is None else f" {self._remote.base.socket or self._remote.base.prefix}"
         return f"<{type(self).__name__} {self.label}{where} {self._life.state.name.lower()}>"
 
     # Opening and closing.
@@ -161,11 +169,28 @@ class Provider:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Take no more calls, let those in flight end (their deadlines bound that), and close the connections."""
+        """Drain, and close the connections."""
         try:
-            await self._life.idle()
+            await self._drain(DRAIN)
         finally:
             await self._close()
+
+    async def drain(self, deadline: float = DRAIN) -> Drained:
+        """Take no more calls, wait ``deadline`` seconds for those in flight to end, and cancel the rest.
+
+        Leaving the block does the same, with 8 s (what is left of the 30 s that Kubernetes gives, when load balancers
+        have noticed and telemetry is still to be sent). To a task whose call is cut it is a cancellation.
+        """
+        options.seconds(f"{self.label}.drain", "deadline", deadline, zero=True)
+        self._life.check()
+        return await self._drain(deadline)
+
+    async def _drain(self, deadline: float) -> Drained:
+        assert self._live is not None  # noqa: S101  # it is open, or closing
+        drained = await self._life.drain(deadline, self._live.tally.active)
+        if drained.cut:
+            self._live.watcher.changed(CallsCut(cut=drained.cut.total(), finished=drained.finished))
+        return drained
 
     def _wire(self, loop: asyncio.AbstractEventLoop) -> Wiring:
         """Begin with policies and connections in which nothing has happened yet."""
@@ -176,13 +201,11 @@ class Provider:
             rates=rates(self.limit),
             concurrency=self.concurrency,
         )
-        if self._base is not None:
-            self._transport = HttpTransport(
-                f"buoy/{__version__}", signer=self._signer(), rules=resolve(self.label, self.rules, COMMON)
-            )
+        if self._remote is not None:
+            self._transport = self._remote.open()
         wiring = self._wiring = Wiring(
             live=live,
-            base=self._base,
+            remote=self._remote,
             transport=self._transport,
             propagate=self.propagate,
             retry=self.retry,
@@ -235,10 +258,10 @@ class Provider:
         found = self._adhoc.get(key)
         if found is not None:
             return found[0]
-        self._need_base(f"{method} {template}")
+        remote = self._need_base(f"{method} {template}")
         spec = specify(str(method).upper(), template, model)
         name = name_of(spec.method, template)
-        operation: BoundOperation[Any] = BoundOperation(self, self._life, spec, f"{self.label} {name}")
+        operation: BoundOperation[Any] = BoundOperation(remote, self._life, spec, f"{self.label} {name}")
         if self._wiring is None or not self._life.is_here():
             return operation  # calling it says what is wrong
         room = runtime.names().admit(self.label, name)
@@ -246,20 +269,6 @@ class Provider:
         if len(self._adhoc) < _KEPT:
             self._adhoc[key] = (operation, spec)
         return operation
-
-    def prefix(self) -> str:
-        """Return the base URL without a slash at the end."""
-        assert self._base is not None  # noqa: S101  # checked when the operation was made
-        return self._base.prefix
-
-    def base_headers(self) -> CIMultiDict[str]:
-        """Return the headers of every request, without credentials; to be copied, not changed."""
-        return self._headers
-
-    def _signer(self) -> Signer | None:
-        if self.auth is None or self._base is None:
-            return None
-        return Signer(self.label, self.auth, frozenset({origin(URL(self._base.prefix))}))
 
     # Wrapped coroutines.
 
@@ -284,7 +293,9 @@ class Provider:
                 msg = f"provider {self.label!r} has an operation {name!r} already."
                 raise ConfigurationError(msg)
             kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-            wrapped = FunctionOperation(self, self._life, name, function, safety=safety, retry_on=kinds, **policies)
+            wrapped = FunctionOperation(
+                self.label, self._life, name, function, safety=safety, retry_on=kinds, **policies
+            )
             self._add(wrapped)
             return wrapped
 
@@ -306,23 +317,23 @@ class Provider:
     # What was declared.
 
     def _bind(self, attribute: str, operation: Operation[Any]) -> tuple[BoundOperation[Any], Spec]:
-        self._need_base(operation.name)
-        bound: BoundOperation[Any] = BoundOperation(self, self._life, operation.spec, f"{self.label} {operation.name}")
+        remote, owner = self._need_base(operation.name), f"{self.label} {operation.name}"
+        bound: BoundOperation[Any] = BoundOperation(remote, self._life, operation.spec, owner)
         self.__dict__[attribute] = bound
         return bound, operation.spec
 
-    def _need_base(self, what: str) -> None:
-        if self._base is None:
+    def _need_base(self, what: str) -> Remote:
+        if self._remote is None:
             msg = f"provider {self.label!r}: {what!r} needs a base_url, and none was given."
             raise ConfigurationError(msg)
+        return self._remote
 
     def _check_bound(self) -> None:
         """Add the breakers of all operations, and then check each: it may share that of a later one."""
         for operation, (_, spec) in self._bound.items():
             self._breakers.add(operation, spec.policies.breaker)
-        signer = self._signer()
         for operation, (_, spec) in self._bound.items():
-            if spec.policies.joined and signer is not None and signer.waits:
+            if spec.policies.joined and self._remote is not None and self._remote.signs_by_function:
                 msg = f"{self.label} {operation}: joined=True needs fixed credentials; a function may sign for anybody."
                 raise ConfigurationError(msg)
             self._check(operation, spec.policies)
@@ -334,7 +345,9 @@ class Provider:
 
     def _declaration(self) -> dict[str, str]:
         operations = {name: f"{spec.method} {spec.template.text}" for name, (_, spec) in self._bound.items()}
-        return operations if self._base is None else {**operations, HOST: self._base.prefix}
+        if self._remote is None:
+            return operations
+        return {**operations, HOST: self._remote.base.socket or self._remote.base.prefix}
 
 
 def _identity(model: Any) -> Any:

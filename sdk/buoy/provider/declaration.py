@@ -2,27 +2,21 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypedDict
-
-from multidict import CIMultiDict
+from typing import Any
 
 from buoy import options
 from buoy.errors import ConfigurationError
-from buoy.http import headers as http_headers
-from buoy.http.auth import Auth
-from buoy.http.credentials import AuthFunction, Signer
-from buoy.http.dialects import COMMON
-from buoy.http.rules import Rules, resolve
 from buoy.policies.breaker import Breaker
 from buoy.policies.concurrency import Concurrency
 from buoy.policies.deadline import Timeout
 from buoy.policies.retry import Retry
-from buoy.provider import policies
+from buoy.provider import policies, remote
 from buoy.provider.operation import Operation
 from buoy.provider.policies import Limits
+from buoy.provider.remote import RemoteOptions
 
 
-class ClassKeywords(TypedDict, total=False):
+class ClassKeywords(RemoteOptions, total=False):
     """What may be said beside ``base_url`` and ``name`` where a class is made; the same as class attributes."""
 
     retry: Retry | None
@@ -30,9 +24,6 @@ class ClassKeywords(TypedDict, total=False):
     breaker: Breaker | None
     limit: Limits | None
     concurrency: Concurrency | None
-    auth: Auth | AuthFunction | None
-    rules: Rules
-    propagate: bool
 
 
 def snake_case(name: str) -> str:
@@ -42,7 +33,7 @@ def snake_case(name: str) -> str:
 
 def check_keywords(owner: str, given: Mapping[str, object]) -> None:
     """Refuse class keywords that there are not."""
-    known = ClassKeywords.__annotations__
+    known = {**RemoteOptions.__annotations__, **ClassKeywords.__annotations__}
     unknown = sorted(set(given) - set(known))
     if unknown:
         allowed = ", ".join(["base_url", "name", *sorted(known)])
@@ -50,13 +41,18 @@ def check_keywords(owner: str, given: Mapping[str, object]) -> None:
         raise ConfigurationError(msg)
 
 
-def check_policies(owner: str, subject: Any) -> None:
-    """Refuse what cannot be a policy, on a provider's class or on an instance."""
+def check_arguments(owner: str, given: Mapping[str, object]) -> None:
+    """Refuse arguments that there are not, as Python itself does."""
+    unknown = sorted(set(given) - set(RemoteOptions.__annotations__))
+    if unknown:
+        msg = f"{owner}: a provider has no option {', '.join(unknown)}."
+        raise TypeError(msg)
+
+
+def check_options(owner: str, subject: Any) -> None:
+    """Refuse what cannot be an option, on a provider's class or on an instance."""
     policies.check_all(owner, subject)
-    resolve(owner, subject.rules, COMMON)
-    options.instance(owner, "propagate", subject.propagate, bool, optional=False)
-    if subject.auth is not None:
-        Signer(owner, subject.auth, frozenset())
+    remote.check(owner, subject)
 
 
 def collect(cls: type, members: type) -> dict[str, Operation[Any]]:
@@ -85,20 +81,3 @@ def collect(cls: type, members: type) -> dict[str, Operation[Any]]:
             raise ConfigurationError(msg)
         names[operation.name] = attribute
     return found
-
-
-def checked_headers(owner: str, headers: Mapping[str, str] | None, auth: Any) -> CIMultiDict[str]:
-    """Return the headers of every request, or refuse what a header cannot carry.
-
-    Those that ``auth`` sets are its own: there is one such header on the wire.
-    """
-    for name, value in (headers or {}).items():
-        objection = http_headers.objection(name, value)
-        if objection is not None:
-            msg = f"{owner}: headers=: {objection}."
-            raise ConfigurationError(msg)
-    checked = CIMultiDict(headers or {})
-    if callable(getattr(auth, "headers", None)):
-        for name in auth.headers():
-            checked.popall(name, None)
-    return checked

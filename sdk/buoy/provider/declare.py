@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar, Unpack, overload
 
+from buoy.http.sizes import Sizes
 from buoy.outcome import Safety
 from buoy.provider.operation import Operation, specify
 from buoy.provider.policies import PolicyOptions
@@ -16,6 +17,7 @@ class Options(PolicyOptions, total=False):
     safety: Safety | str | None
     key_header: str | None
     key_quoted: bool
+    sizes: Sizes
 
 
 class Declare:
@@ -25,7 +27,8 @@ class Declare:
     decoded JSON, text or bytes by content type. ``name`` defaults to the attribute's name. ``key_header`` says that the
     provider honours idempotency keys, in which header; a call then carries one, and is safe to repeat; ``key_quoted``
     sends it as a quoted string, as the draft of that header wants it. ``safety`` says what repeating does where the
-    method does not tell (a search by POST is ``"safe"``). Raises :class:`ConfigurationError`.
+    method does not tell (a search by POST is ``"safe"``). ``sizes`` bounds its answers.
+    Raises :class:`ConfigurationError`.
     """
 
     __slots__ = ("method",)

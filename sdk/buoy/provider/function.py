@@ -17,7 +17,6 @@ from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Plan, current
 from buoy.pipeline.run import Work, run
 from buoy.provider import policies
 from buoy.provider.lifetime import Lifetime
-from buoy.provider.operation import Home
 from buoy.provider.policies import PolicyOptions
 from buoy.result import Result
 from buoy.telemetry.context import attached
@@ -34,7 +33,7 @@ class FunctionOperation(Generic[P, T]):
 
     def __init__(  # the options of a declaration, each a keyword
         self,
-        home: Home,
+        provider: str,
         life: Lifetime,
         name: str,
         function: Callable[P, Awaitable[T]],
@@ -43,7 +42,7 @@ class FunctionOperation(Generic[P, T]):
         retry_on: tuple[type[Exception], ...] = (),
         **given: Unpack[PolicyOptions],
     ) -> None:
-        owner = f"{home.label} {name}"
+        owner = f"{provider} {name}"
         if not inspect.iscoroutinefunction(function):
             raise options.wrong(owner, "function", function, "a coroutine function (async def)")
         if safety not in set(Safety):
@@ -55,14 +54,14 @@ class FunctionOperation(Generic[P, T]):
         # Set when the provider is entered, which enter_call checks.
         self.plan: Plan
         self.work: Work
-        self._home = home
+        self._provider = provider
         self._life = life
         self._function = function
         self._makes_key = _takes_key(owner, function, self.safety)
         functools.update_wrapper(self, function)
 
     def __repr__(self) -> str:
-        return f"<operation {self._home.label} {self.name}: {self._function.__qualname__}>"
+        return f"<operation {self._provider} {self.name}: {self._function.__qualname__}>"
 
     @overload
     def __get__(self, instance: None, owner: type) -> "FunctionOperation[P, T]": ...

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import isnan
-from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
+from typing import Any, Generic, TypeVar, Unpack, overload
 from uuid import uuid4
 
 from multidict import CIMultiDict
@@ -14,15 +14,20 @@ from buoy import options
 from buoy.errors import ConfigurationError
 from buoy.http import headers as http_headers
 from buoy.http import url as http_url
-from buoy.http.body import Decoder, encode
-from buoy.http.transport import Answer, Request
+from buoy.http.body import Decoder
+from buoy.http.payload import NOTHING, prepare
+from buoy.http.sizes import Sizes
+from buoy.http.transport import Answer, HandOver, Request
 from buoy.http.url import Template, Value
+from buoy.options import INHERIT, Inherit
 from buoy.outcome import Safety
 from buoy.pipeline.call import Call, Plan
 from buoy.pipeline.run import Work, run
 from buoy.provider import policies
 from buoy.provider.lifetime import Lifetime
-from buoy.provider.policies import Policies, PolicyOptions
+from buoy.provider.policies import Policies, PolicyOptions, chosen
+from buoy.provider.remote import Remote
+from buoy.provider.streaming import Streaming
 from buoy.result import HttpResult
 
 T = TypeVar("T")
@@ -51,6 +56,7 @@ class Spec:
     safety: Safety
     key_header: str | None
     key_quoted: bool
+    sizes: Sizes | Inherit
     policies: Policies
 
 
@@ -63,6 +69,7 @@ def specify(
     safety: Safety | str | None = None,
     key_header: str | None = None,
     key_quoted: bool = False,
+    sizes: Sizes | Inherit = INHERIT,
     **given: Unpack[PolicyOptions],
 ) -> Spec:
     """Check a declaration and return it. Raises :class:`ConfigurationError`."""
@@ -74,6 +81,8 @@ def specify(
     if key_header is not None and http_headers.objection(key_header, "") is not None:
         raise options.wrong(owner, "key_header", key_header, "the name of a header, like 'Idempotency-Key'")
     options.instance(owner, "key_quoted", key_quoted, bool, optional=False)
+    if not isinstance(sizes, Inherit):
+        options.instance(owner, "sizes", sizes, Sizes, optional=False)
     told = _safety(owner, method, safety, keyed=key_header is not None)
     return Spec(
         method=method,
@@ -84,6 +93,7 @@ def specify(
         safety=told,
         key_header=key_header,
         key_quoted=key_quoted,
+        sizes=sizes,
         policies=policies.own(owner, told, **given),
     )
 
@@ -101,31 +111,25 @@ def _safety(owner: str, method: str, declared: Safety | str | None, *, keyed: bo
     return Safety(declared)
 
 
-class Home(Protocol):
-    """What an operation needs of its provider."""
-
-    label: str
-
-    def base_headers(self) -> CIMultiDict[str]:
-        """Return the headers of every request, without credentials; to be copied, not changed."""
-
-    def prefix(self) -> str:
-        """Return the base URL without a slash at the end."""
-
-
 class BoundOperation(Generic[T]):
-    """One operation of one provider. ``await op(...)`` gives the value, ``await op.call(...)`` the whole result."""
+    """One operation of one provider.
 
-    __slots__ = ("_home", "_life", "_owner", "_spec", "plan", "send", "work")
+    ``await op(...)`` gives the value, ``await op.call(...)`` the whole result, ``async with op.stream(...)`` an answer
+    whose body is read as it arrives.
+    """
 
-    def __init__(self, home: Home, life: Lifetime, spec: Spec, owner: str) -> None:
-        self._home = home
+    __slots__ = ("_life", "_owner", "_remote", "_sizes", "_spec", "open", "plan", "send", "work")
+
+    def __init__(self, remote: Remote, life: Lifetime, spec: Spec, owner: str) -> None:
+        self._remote = remote
         self._spec = spec
+        self._sizes = chosen(spec.sizes, remote.sizes)
         self._owner = owner
         self._life = life
         # These are set when the provider is entered, which enter_call checks.
         self.plan: Plan
         self.send: Callable[[Call], Awaitable[Answer]]
+        self.open: Callable[[Call, HandOver], Awaitable[None]]
         self.work: Work
 
     def __repr__(self) -> str:
@@ -176,6 +180,35 @@ class BoundOperation(Generic[T]):
         finally:
             self._life.leave_call()
 
+    def stream(
+        self,
+        *,
+        json: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Value] | None = None,
+        idempotency_key: str | None = None,
+        deadline: float | None = None,
+        **fields: Value,
+    ) -> Streaming[T]:
+        """Call it and use the answer as it arrives; arguments as for a plain call.
+
+        ``async with op.stream(...) as answer``: the block begins when the headers have come, and whatever goes wrong
+        until then is retried and raised as by a plain call. What goes wrong with the body is raised where it is read.
+        The call ends, with its span and its time, when the body does, or when the block is left. Raises ``TypeError``
+        for an operation with ``joined=True`` or a ``fallback``, which are for whole answers.
+        """
+        if self._spec.policies.joined or not isinstance(self._spec.policies.fallback, Inherit):
+            msg = (
+                f"{self._owner}: an operation with joined=True or a fallback= gives whole answers and is not streamed."
+            )
+            raise TypeError(msg)
+
+        def begin(loop: asyncio.AbstractEventLoop) -> Call:
+            return self._prepare(loop, json, data, headers, params, idempotency_key, deadline, fields)
+
+        return Streaming(self._life, begin, self.open)
+
     def _prepare(  # noqa: PLR0917  # on the way of every call: positions cost half of what names do
         self,
         loop: asyncio.AbstractEventLoop,
@@ -188,19 +221,20 @@ class BoundOperation(Generic[T]):
         fields: Mapping[str, Value],
     ) -> Call:
         """Check what was given and return the call, ready to run."""
-        spec, owner, prefix = self._spec, self._owner, self._home.prefix()
-        target = prefix + spec.template.expand(owner, fields)
+        spec, owner, remote = self._spec, self._owner, self._remote
+        target = remote.base.prefix + spec.template.expand(owner, fields)
         shown = None
         if params is not None or len(fields) > len(spec.template.fields):
             target, shown = self._with_query(target, fields, params)
-        body = content_type = None
+        sent = remote.headers
+        if headers is not None or key is not None or spec.key_header is not None:
+            sent = self._with_headers(sent, headers, key)
+        payload = NOTHING
         if json is not None or data is not None:
-            body, content_type = encode(owner, json_value=json, data=data)
-        sent = self._home.base_headers()
-        if content_type is not None or headers is not None or key is not None or spec.key_header is not None:
-            sent = self._with_headers(sent, content_type, headers, key)
+            compress = None if "Content-Encoding" in sent else remote.compress
+            payload = prepare(owner, json_value=json, data=data, compress=compress)
         asked = None if deadline is None else _deadline(owner, deadline)
-        request = Request(spec.method, URL(target, encoded=True), sent, body, spec.decoder)
+        request = Request(spec.method, URL(target, encoded=True), sent, payload, spec.decoder, self._sizes)
         return Call(self.plan, loop, request=request, url=shown, asked=asked)
 
     def _with_query(
@@ -211,18 +245,12 @@ class BoundOperation(Generic[T]):
         query, redacted = http_url.query(self._owner, extra | dict(params or {}))
         if not query:
             return target, None
-        return f"{target}?{query}", f"{self._home.prefix()}{template.text}?{redacted}"
+        return f"{target}?{query}", f"{self._remote.base.prefix}{template.text}?{redacted}"
 
     def _with_headers(
-        self,
-        base: CIMultiDict[str],
-        content_type: str | None,
-        headers: Mapping[str, str] | None,
-        key: str | None,
+        self, base: CIMultiDict[str], headers: Mapping[str, str] | None, key: str | None
     ) -> CIMultiDict[str]:
         sent = base.copy()
-        if content_type is not None:
-            sent["Content-Type"] = content_type
         if headers is not None:
             _add_headers(self._owner, sent, headers)
         self._add_key(sent, key)

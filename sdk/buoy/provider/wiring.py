@@ -5,7 +5,6 @@ from typing import Any
 
 from buoy.contract import OTHER
 from buoy.http.transport import HttpTransport
-from buoy.http.url import Base
 from buoy.options import Inherit
 from buoy.outcome import Transport
 from buoy.pipeline.call import Plan
@@ -15,6 +14,7 @@ from buoy.provider import function, operation
 from buoy.provider.function import FunctionOperation
 from buoy.provider.operation import BoundOperation, Spec
 from buoy.provider.policies import Breakers, Policies, chosen, compose, rates
+from buoy.provider.remote import Remote
 from buoy.runtime import Live
 from buoy.telemetry.names import HttpNames, OperationNames
 
@@ -23,11 +23,11 @@ from buoy.telemetry.names import HttpNames, OperationNames
 class Wiring:
     """What the operations of a provider are wired to while it is open, and the policies that they inherit.
 
-    ``base`` and ``transport`` are ``None`` where it only wraps coroutines.
+    ``remote`` and ``transport`` are ``None`` where it only wraps coroutines.
     """
 
     live: Live
-    base: Base | None
+    remote: Remote | None
     transport: HttpTransport | None
     propagate: bool
     retry: Retry | None
@@ -36,10 +36,10 @@ class Wiring:
 
     def connect(self, bound: BoundOperation[Any], name: str, spec: Spec) -> None:
         """Wire an operation over HTTP. One that found no room for its ``name`` is ``_OTHER``, and so is its path."""
-        base, transport = self.base, self.transport
-        assert base is not None  # noqa: S101  # checked when the operation was made
+        remote, transport = self.remote, self.transport
+        assert remote is not None  # noqa: S101  # checked when the operation was made
         assert transport is not None  # noqa: S101  # the same
-        folded = name == OTHER
+        base, folded = remote.base, name == OTHER
         template = f"/{OTHER}" if folded else spec.template.text
         names = OperationNames(
             provider=self.live.provider,
@@ -56,7 +56,7 @@ class Wiring:
             propagate=self.propagate,
             folded=folded,
         )
-        bound.send = transport.send
+        bound.send, bound.open = transport.send, transport.stream
         bound.work = compose(spec.policies, identity=transport.identity, wrap=operation.standing_in)
         bound.plan = self._plan(names, spec.policies)
 

@@ -14,7 +14,7 @@ from buoy.outcome import (
     Verdict,
     WaitCause,
 )
-from buoy.pipeline.call import Call, Send
+from buoy.pipeline.call import Call, Send, Target
 from buoy.telemetry.meters import Attributes
 from buoy.telemetry.names import OperationNames
 
@@ -52,11 +52,22 @@ def send_constants(names: OperationNames, operation: Attributes) -> tuple[str, S
     start |= {
         contract.METHOD: http.method,
         contract.SERVER_ADDRESS: http.host,
-        contract.SERVER_PORT: http.port,
         contract.URL_FULL: http.url,
         contract.URL_TEMPLATE: http.template,
     }
+    if http.port is not None:
+        start[contract.SERVER_PORT] = http.port
     return f"{http.method} {http.template}", SpanKind.CLIENT, start
+
+
+def elsewhere(target: Target) -> Values:
+    """Return where a redirect has led to. No template is known of it, and its path may be anybody's secret."""
+    return {
+        contract.METHOD: target.method,
+        contract.SERVER_ADDRESS: target.host,
+        contract.SERVER_PORT: target.port,
+        contract.URL_FULL: target.url,
+    }
 
 
 def call_end(call: Call) -> Values:

@@ -13,13 +13,16 @@ HOST = "base_url"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpNames:
-    """What telemetry says of an HTTP operation; ``url`` is the base URL with the template as path."""
+    """What telemetry says of an HTTP operation; ``url`` is the base URL with the template as path.
+
+    Over a Unix socket ``host`` is its path, and there is no port.
+    """
 
     method: str
     template: str
     url: str
     host: str
-    port: int
+    port: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

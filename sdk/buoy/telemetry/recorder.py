@@ -19,7 +19,7 @@ from opentelemetry.trace import (
 )
 
 from buoy import contract
-from buoy.events import CallRefused, Event, FallbackUsed, Joined, Resent, RetryScheduled, WaitEnded
+from buoy.events import CallRefused, Event, FallbackUsed, Joined, Resent, RetryScheduled, StreamLeft, WaitEnded
 from buoy.outcome import (
     TABLE,
     AttemptKind,
@@ -147,8 +147,9 @@ class OperationRecorder:
             self._count_retry(call.retry[0])
         context = call.span.get_span_context()
         if call.context is not None:
+            name = self._send_name if send.target is None else send.target.method
             span = send.span = self._tracer.start_span(
-                self._send_name, call.context, self._send_kind, self._send_attributes(call, send)
+                name, call.context, self._send_kind, self._send_attributes(call, send)
             )
             context = span.get_span_context()
         if self._propagate and context.is_valid:
@@ -206,6 +207,9 @@ class OperationRecorder:
                 fields = describe.fallen_back(event)
                 self._add_event(call.span, contract.FALLBACK_USED, fields)
                 self._emit(logging.WARNING, contract.FALLBACK_USED, call, event.masked.error_type, fields)
+            case StreamLeft():
+                self._add_event(call.span, contract.STREAM_LEFT, {})
+                self._emit(logging.INFO, contract.STREAM_LEFT, call, None, {})
             case _:
                 return
 
@@ -279,6 +283,9 @@ class OperationRecorder:
         attributes = {**self._send_start, contract.ATTEMPT_KIND: str(send.kind), contract.ATTEMPT_NUMBER: send.number}
         if call.url is not None:
             attributes[contract.URL_FULL] = call.url
+        if send.target is not None:
+            attributes |= describe.elsewhere(send.target)
+            del attributes[contract.URL_TEMPLATE]
         if call.breaker_state is not None:
             attributes[contract.BREAKER_STATE] = str(call.breaker_state)
         if call.sends > 1 and self._names.http is not None:

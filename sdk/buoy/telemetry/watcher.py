@@ -3,7 +3,7 @@
 import logging
 
 from buoy import contract
-from buoy.events import BreakerChanged, StateEvent
+from buoy.events import BreakerChanged, LimiterPaused, StateEvent
 from buoy.telemetry import describe
 from buoy.telemetry.logs import Log
 from buoy.telemetry.meters import Attributes, Shard
@@ -20,6 +20,7 @@ class ProviderWatcher:
 
     def changed(self, event: StateEvent) -> None:
         """Count the transition of a breaker, and log what happened."""
+        fields: describe.Values
         if isinstance(event, BreakerChanged):
             labels: Attributes = {
                 **self._provider,
@@ -30,6 +31,8 @@ class ProviderWatcher:
             self._shard.slot(contract.BREAKER_TRANSITIONS, labels).add()
             # A log is left out only for one that says the same: each state of each breaker is news.
             key, told, fields = f"{event.name} {event.state}", contract.BREAKER_CHANGED, describe.changed(event)
-        else:
+        elif isinstance(event, LimiterPaused):
             key, told, fields = "", contract.LIMITER_PAUSED, describe.paused(event)
+        else:
+            key, told, fields = "", contract.CALLS_CUT, {"cut": event.cut, "finished": event.finished}
         self._log.emit(logging.WARNING, told.name, self._name, key, {**self._provider, **fields})

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.integration.cli.conftest import Buoy
-from tests.integration.cli.server import JSON, Reply, Server, unused_port
+from tests.integration.cli.server import JSON, Reply, Server, serving, unused_port
 from tests.support.telemetry import Observed
 
 UNAVAILABLE = Reply(503, b"", {})
@@ -160,13 +160,44 @@ def test_no_time_is_a_failure_too(server: Server, buoy_call: Buoy) -> None:
     assert lines(ran.out, "error") == ["type timeout, category network: no complete answer came in time"]
 
 
-def test_a_redirect_is_told_and_not_followed(server: Server, buoy_call: Buoy) -> None:
-    """A 302 is an answer; where it points is shown without the secrets in it."""
+def test_a_redirect_is_followed_and_told(server: Server, buoy_call: Buoy) -> None:
+    """Each hop is a line with method and origin; the answer is the last one, and the path of a hop is not shown."""
+    server.script = [Reply(303, b"", {"Location": "/secret?key=CANARY"}), Reply(200, b"[1]")]
+    ran = buoy_call(f"{server.url}/orders", "--data", "{}", "--header", "X-Key: 1")
+    assert (ran.code, [f"{request.method} {request.target}" for request in server.requests]) == (
+        0,
+        ["POST /orders", "GET /secret?key=CANARY"],
+    )
+    assert lines(ran.out, "try 1") == ["first, TIME: HTTP 303", f"redirect to GET {server.url}, TIME: HTTP 200"]
+    assert lines(ran.out, "success") == ["HTTP 200, 1 try"]
+    assert lines(ran.out, "note") == []
+    assert [request.headers["X-Key"] for request in server.requests] == ["1", "1"]
+    assert [word for word in ("CANARY", "secret") if word in ran.out] == []
+
+
+def test_another_origin_gets_no_header_that_may_be_secret(server: Server, buoy_call: Buoy) -> None:
+    """What was given by ``--header`` stays at home but for what is harmless, and a note says so."""
+    with serving() as other:
+        server.script = [Reply(302, b"", {"Location": f"{other.url}/there"})]
+        ran = buoy_call(f"{server.url}/", "--header", "X-Key: CANARY", "--header", "Accept: text/html")
+        assert lines(ran.out, "try 1")[1] == f"redirect to GET {other.url}, TIME: HTTP 200"
+    (request,) = other.requests
+    assert (request.headers["Accept"], "CANARY" in str(request)) == ("text/html", False)
+    assert lines(ran.out, "note") == [
+        "another origin gets no credentials: of --header only what is harmless, like Accept"
+    ]
+
+
+def test_a_redirect_that_is_not_followed_is_a_failure(server: Server, buoy_call: Buoy) -> None:
+    """The story says why, and where it would have led, without the secrets in it."""
     server.script = [Reply(302, b"", {"Location": "https://u:CANARY@h/next?code=CANARY#CANARY"})]
     ran = buoy_call(f"{server.url}/")
-    assert (ran.code, len(server.requests)) == (0, 1)
+    assert (ran.code, len(server.requests)) == (1, 1)
+    assert lines(ran.out, "failed") == [
+        "HttpError after 1 try: HTTP 302, but the target of the redirect carries user info."
+    ]
     assert lines(ran.out, "header") == ["Location: https://h/next?code=REDACTED#REDACTED"]
-    assert lines(ran.out, "note") == ["redirects are not followed: call the Location yourself if you trust it"]
+    assert "CANARY" not in ran.out
 
 
 @pytest.mark.parametrize(
@@ -227,11 +258,11 @@ def test_secrets_are_sent_and_never_shown(
 
 
 def test_the_query_is_shown_on_request(server: Server, buoy_call: Buoy) -> None:
-    """``--show-query`` shows the query of the URL and of a redirect."""
-    server.script = [Reply(302, b"", {"Location": "/next?code=1"})]
+    """``--show-query`` shows the query of the URL, and of the target of a redirect that is not followed."""
+    server.script = [Reply(302, b"", {"Location": "ftp://h/next?code=1"})]
     ran = buoy_call(f"{server.url}/p?key=2", "--show-query")
     assert f"GET {server.url}/p?key=2" == ran.out.splitlines()[0]
-    assert lines(ran.out, "header") == ["Location: /next?code=1"]
+    assert lines(ran.out, "header") == ["Location: ftp://h/next?code=1"]
 
 
 def test_the_call_is_instrumented(server: Server, buoy_call: Buoy, observed: Observed) -> None:
@@ -293,6 +324,8 @@ def test_json_has_the_same_facts(server: Server, buoy_call: Buoy) -> None:
         "step": "send",
         "number": 1,
         "kind": "first",
+        "method": "GET",
+        "origin": server.url,
         "seconds": first["seconds"],
         "status": 503,
         "http_version": "1.1",

@@ -40,6 +40,11 @@ def attribute(observed: Observed, name: str) -> Any:
     return (observed.calls()[-1].attributes or {}).get(name)
 
 
+def first_attribute(observed: Observed, name: str) -> Any:
+    """Return an attribute of the first call's span."""
+    return (observed.calls()[0].attributes or {}).get(name)
+
+
 def kinds(observed: Observed) -> list[str]:
     """Return the kind of each send so far, in the order in which they began."""
     spans = sorted(observed.attempts(), key=lambda span: span.start_time or 0)

@@ -54,6 +54,7 @@ def story(error: buoy.BuoyError | None, meta: buoy.Meta, value: Any, *, arrived:
         arrived=arrived / meta.attempts,
         retried=meta.attempts > 1,
         kept=kept,
+        noted=bool(getattr(error, "__notes__", ())),
         value=value,
     )
 

@@ -82,7 +82,7 @@ async def when_all_wait(shop: buoy.Provider, server: FaultyServer, gate: Gate, *
 def connector_of(shop: buoy.Provider) -> Any:
     """Return the pool of connections."""
     assert shop._transport is not None
-    return shop._transport._session.connector
+    return shop._transport._pool.session.connector
 
 
 def check_at_rest(shop: buoy.Provider) -> None:

@@ -116,7 +116,7 @@ async def test_a_failed_answer_is_released_before_the_wait(step: Any, monkeypatc
                 while not log.of(contract.RETRY_SCHEDULED):  # noqa: ASYNC110  # what is awaited is the product's own log
                     await asyncio.sleep(0)
         assert shop._transport is not None
-        connector = shop._transport._session.connector
+        connector = shop._transport._pool.session.connector
         assert connector is not None
         assert not call.done()
         assert set() == connector._acquired

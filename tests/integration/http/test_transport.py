@@ -137,7 +137,7 @@ async def test_a_cancelled_call_gives_its_connection_back() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         assert shop._transport is not None
-        connector = shop._transport._session.connector
+        connector = shop._transport._pool.session.connector
         assert connector is not None
         assert set() == connector._acquired
         assert await shop.make(json={}) == {}
@@ -148,10 +148,10 @@ async def test_a_cancelled_call_gives_its_connection_back() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
 async def test_a_redirect_is_returned_as_it_is(status: int, observed: Observed) -> None:
-    """A 3xx is an answer like any other: nothing is followed."""
+    """With ``redirects=0`` a 3xx is an answer like any other: nothing is followed."""
     async with (
         FaultyServer([answer(status, b"[7]", Location="/elsewhere")]) as server,
-        Shop(base_url=server.url) as shop,
+        Shop(base_url=server.url, redirects=0) as shop,
     ):
         result = await shop.read.call(id=1)
     assert (status, "/elsewhere") == (result.status, result.headers["location"])

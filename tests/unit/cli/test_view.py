@@ -11,6 +11,7 @@ FIGURES: Figures = {
     "rate": 61.25,
     "latency": {"p50": 0.005, "p95": 1.25},
     "attempts_per_call": 1.125,
+    "sends": {"first": 1200, "redirect": 60},
     "errors": {"attempt": {"network_error": 7, "timeout": 2}, "call": {"breaker_open": 30}},
     "refusals": {"breaker_open": 30, "breaker_open (shadow)": 4},
     "fallbacks": {"static": 3},
@@ -24,6 +25,7 @@ EMPTY: Figures = {
     "rate": 0.0,
     "latency": {"p50": None, "p95": None},
     "attempts_per_call": None,
+    "sends": {},
     "errors": {"attempt": {}, "call": {}},
     "refusals": {},
     "fallbacks": {},
@@ -63,6 +65,7 @@ def test_a_moment_fills_a_terminal() -> None:
     text = " ".join(shown.get().split())
     for part in (
         "Buoy demo, 3 s of 20:",
+        "redirect 60",
         "shop half_open",
         "shop.reviews metrics_only",
         "breaker_open (shadow) 4",

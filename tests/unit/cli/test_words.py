@@ -24,6 +24,8 @@ from buoy.outcome import (
 FIRST = SendStep(
     number=1,
     kind=AttemptKind.FIRST,
+    method="GET",
+    origin="http://h",
     seconds=0.0123,
     status=200,
     http_version="1.1",
@@ -89,6 +91,19 @@ def test_a_wait_is_told_with_cause_and_choice() -> None:
     told = tell(replace(STORY, steps=[PAUSE, replace(PAUSE, chosen_by=None, after=None)]))
     assert "wait      backoff of 1.50 s, chosen by the provider (Retry-After), after rate_limited\n" in told
     assert "wait      backoff of 1.50 s\n" in told
+
+
+NOTE = "note      another origin gets no credentials: of --header only what is harmless, like Accept\n"
+
+
+@pytest.mark.parametrize(("origin", "note"), [("http://h", False), ("https://h", True)])
+def test_a_redirect_is_told_by_where_it_led(origin: str, note: bool) -> None:  # noqa: FBT001  # a table
+    """A hop says method and origin; that another origin got no credentials is a note."""
+    hop = replace(FIRST, kind=AttemptKind.REDIRECT, method="HEAD", origin=origin)
+    told = tell(replace(STORY, sends=2, steps=[replace(FIRST, status=301), PAUSE, hop]))
+    assert "try 1     first, 12.3 ms: HTTP 301\n" in told
+    assert f"try 1     redirect to HEAD {origin}, 12.3 ms: HTTP 200\n" in told
+    assert note == (NOTE in told)
 
 
 @pytest.mark.parametrize(

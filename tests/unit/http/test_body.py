@@ -224,8 +224,23 @@ NO_TEXT = "the body is not text in the charset it declares"
         (b"canary", "text/plain; charset=", NO_TEXT),
         (b"canary", "text/plain; charset=hex", NO_TEXT),
         (b"canary", "text/plain; charset=a\0b", NO_TEXT),
+        # found by fuzzing: half a minute for 300 kB, and a warning
+        (b"canary", "text/plain; charset=punycode", NO_TEXT),
+        (rb"canary\d", "text/plain; charset=unicode_escape", NO_TEXT),
     ],
-    ids=["html", "cut", "not-utf8", "deep", "charset", "unknown-charset", "no-charset", "no-text-codec", "nul"],
+    ids=[
+        "html",
+        "cut",
+        "not-utf8",
+        "deep",
+        "charset",
+        "unknown-charset",
+        "no-charset",
+        "no-text-codec",
+        "nul",
+        "punycode",
+        "escapes",
+    ],
 )
 def test_a_body_that_is_not_what_it_says(body: bytes, content_type: str, text: str) -> None:
     """A body that is not of its content type is ``malformed``; no byte of it is in the error or behind it."""

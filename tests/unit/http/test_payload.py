@@ -260,12 +260,12 @@ async def test_the_bytes_are_known_where_they_are_known_in_advance() -> None:
         assert (await prepare(OWNER, data=data).open()).data is None
 
 
-def test_identical_requests_have_equal_bytes() -> None:
-    """What was given is kept, for who compares requests; no body is one and the same object."""
+def test_identical_requests_have_equal_bodies() -> None:
+    """What was given and its type are kept, for who compares requests; no body is one and the same object."""
     assert NOTHING is prepare(OWNER)
     payload = prepare(OWNER, data="é")
     assert isinstance(payload, Whole)
-    assert (payload.data, NOTHING.data) == (b"\xc3\xa9", None)
+    assert payload.identity == ("text/plain; charset=utf-8", b"\xc3\xa9")
 
 
 async def test_a_body_without_a_type_has_no_header() -> None:

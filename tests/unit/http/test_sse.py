@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buoy.http.body import MisfitError
-from buoy.http.sse import Event, Events
+from buoy.http.sse import Events
+from buoy.http.sse import ServerSentEvent as Event
 from tests.unit.http.chunks import anywhere, outcome
 
 CANARY = b"canary-3c9e"
@@ -176,4 +177,4 @@ def test_a_stream_tells_where_to_resume() -> None:
 def test_an_event_is_no_text_for_logs() -> None:
     """What an event carries is not part of its repr."""
     (event,) = read(b"id:" + CANARY + b"\ndata:" + CANARY + b"\n\n")
-    assert repr(event) == "Event(event='message', retry=None)"
+    assert repr(event) == "ServerSentEvent(event='message', retry=None)"

@@ -159,7 +159,7 @@ def test_an_operation_declared_twice_as_one_object() -> None:
     [
         *("get", "post", "put", "patch", "delete", "request", "operation", "retry", "timeout", "auth", "propagate"),
         *("breaker", "limit", "concurrency", "rules", "control", "snapshot"),
-        *("label", "find", "prefix", "_life", "_anything", "__init__"),
+        *("label", "find", "drain", "sizes", "_life", "_anything", "__init__"),
     ],
 )
 def test_members_are_no_operations(attribute: str) -> None:
@@ -238,7 +238,8 @@ def test_unknown_class_keywords() -> None:
     refused(
         lambda: declared(keywords={"retries": 3}),
         "Shop: unknown class keyword retries",
-        "auth, breaker, concurrency, limit, propagate, retry, rules, timeout",
+        "auth, breaker, compress, concurrency, connections, cookies, limit, propagate, redirects, retry, rules, sizes, "
+        "timeout, trusted_origins",
     )
 
 

@@ -96,6 +96,9 @@ async def test_calls_are_counted_in_and_out() -> None:
     assert (loops, life.in_flight) == ([life.loop] * 3, 2)
 
 
+FOREVER = 1e6
+
+
 @virtually
 async def test_being_idle_is_waited_for() -> None:
     """It takes no more calls from then on, and waits for those in flight, the last of them included."""
@@ -104,7 +107,7 @@ async def test_being_idle_is_waited_for() -> None:
     life.enter_call()
     for after in (1, 2):
         loop.call_later(after, life.leave_call)
-    await life.idle()
+    await life.drain(FOREVER, {})
     assert (now(), life.in_flight, life.state) == (2, 0, State.CLOSING)
 
 
@@ -114,7 +117,7 @@ async def test_without_calls_it_is_idle_at_once() -> None:
     life = opened()
     life.enter_call()
     life.leave_call()
-    await life.idle()
+    await life.drain(FOREVER, {})
     assert (now(), life.state) == (0, State.CLOSING)
 
 
@@ -125,11 +128,11 @@ async def test_whoever_gives_up_waiting_is_not_missed() -> None:
     life.enter_call()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
-            await life.idle()
+            await life.drain(FOREVER, {})
     life.leave_call()
     life.state = State.CLOSED
     life.begin()
     life.state = State.OPEN
     life.enter_call().call_later(5, life.leave_call)
-    await life.idle()
+    await life.drain(FOREVER, {})
     assert (now(), life.in_flight) == (6, 0)

@@ -261,7 +261,7 @@ async def test_an_infinite_deadline_is_the_total() -> None:
         ("anything", {"q": {"canary": 1}}, TypeError, "query parameter 'q'"),
         ("anything", {"q": ["canary", None]}, TypeError, "query parameter 'q'"),
         ("anything", {"json": 1, "data": "canary"}, TypeError, "json= or data="),
-        ("anything", {"data": 5}, TypeError, "data= must be bytes"),
+        ("anything", {"data": 5}, TypeError, "the body must be bytes"),
         ("anything", {"json": {"canary": nan}}, TypeError, "json= cannot be written"),
         ("anything", {"json": {"canary"}, "data": None}, None, ""),
         ("anything", {"json": object()}, TypeError, "json= cannot be written"),

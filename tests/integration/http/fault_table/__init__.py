@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.integration.http.fault_table.bodies import CHUNKS, CODINGS, LENGTH
+from tests.integration.http.fault_table.bodies import CHUNKS, CODINGS, ERRORS, LENGTH
 from tests.integration.http.fault_table.connections import BREAKING_OFF, EARLY, IDLE
 from tests.integration.http.fault_table.heads import GARBAGE, HEADERS, STATUS
 from tests.integration.http.fault_table.places import BEFORE
@@ -20,5 +20,6 @@ SECTIONS: Sequence[Section] = (
     LENGTH,
     CHUNKS,
     CODINGS,
+    ERRORS,
     SLOW,
 )

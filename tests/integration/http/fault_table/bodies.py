@@ -3,6 +3,7 @@
 import gzip
 import zlib
 
+from buoy import ErrorType, Outcome
 from tests.integration.http.fault_table.row import (
     ANSWERED,
     ANSWERED_LAST,
@@ -15,6 +16,7 @@ from tests.integration.http.fault_table.row import (
     Ending,
     Row,
     Section,
+    half_said,
     undecodable,
 )
 from tests.integration.http.fault_table.wire import JSON, OK, at_once, chunked, in_pieces, on_wire, sized
@@ -54,6 +56,11 @@ LENGTH = Section(
             fault="less than promised, then closed",
             stage=on_wire(say(sized(length=9), end=Peer.close)),
             becomes=TRUNCATED,
+        ),
+        at_once(
+            "a length beyond `sizes=`",
+            sized(b"", length=2**26 + 1),
+            undecodable("too_large", retried=False, kept=False),
         ),
         at_once("more than promised", sized(BODY + CANARY.encode(), length=3), BROKEN),
         in_pieces("more than promised, later", sized(), b"more", becomes=ANSWERED_LAST),
@@ -118,11 +125,14 @@ def _encoded(fault: str, coding: str, body: bytes, becomes: Becomes) -> Row:
     return at_once(fault, sized(body, b"Content-Encoding: " + coding.encode()), becomes)
 
 
+# Not what was asked for; the connection goes with it.
+_FOREIGN = undecodable("content_encoding", retried=False, kept=False)
 _GZIP, _ZLIB = gzip.compress(BODY, mtime=0), zlib.compress(BODY)
 
 CODINGS = Section(
     title="Content codings",
-    text="gzip and deflate are asked for; a body that is not what its header says is a broken answer.",
+    text="gzip and deflate are asked for; a body that is not what its header says is a broken answer, and one that\n"
+    "breaks off is half of one. A coding that nobody asked for is not undone, and not given away as it is.",
     rows=[
         _encoded("gzip", "gzip", _GZIP, ANSWERED),
         _encoded("gzip, written large", "GZIP", _GZIP, ANSWERED),
@@ -139,18 +149,72 @@ CODINGS = Section(
             BODY,
             becomes=BROKEN,
         ),
-        _encoded("plain JSON that says it is deflate", "deflate", BODY, BROKEN),
-        _encoded("plain JSON that says it is br", "br", BODY, BROKEN),
-        _encoded("plain JSON that says it is zstd", "zstd", BODY, BROKEN),
+        _encoded("plain JSON that says it is deflate", "deflate", BODY, TRUNCATED),
+        _encoded("plain JSON that says it is br", "br", BODY, _FOREIGN),
+        _encoded("plain JSON that says it is zstd", "zstd", BODY, _FOREIGN),
         _encoded("gzip with a wrong checksum", "gzip", _GZIP[:-8] + bytes(8), BROKEN),
         _encoded("gzip, and more after it", "gzip", _GZIP + b"more", BROKEN),
-        _encoded("deflate that breaks off", "deflate", _ZLIB[:-3], BROKEN),
+        _encoded("x-gzip, another name for it", "x-gzip", _GZIP, ANSWERED),
+        _encoded("gzip, padded with zeros", "gzip", _GZIP + bytes(512), ANSWERED),
+        _encoded("gzip without its trailer", "gzip", _GZIP[:-8], TRUNCATED),
+        _encoded("gzip that breaks off", "gzip", gzip.compress(bytes(range(65, 91)) * 100, mtime=0)[:-20], TRUNCATED),
+        _encoded("deflate that breaks off", "deflate", _ZLIB[:-3], TRUNCATED),
         in_pieces(
             "deflate that breaks off, after the headers",
             sized(b"", b"Content-Encoding: deflate", length=len(_ZLIB) - 3),
             _ZLIB[:-3],
-            becomes=BROKEN,
+            becomes=TRUNCATED,
         ),
-        _encoded("gzip within gzip", "gzip, gzip", gzip.compress(_GZIP, mtime=0), undecodable("malformed")),
+        _encoded("gzip within gzip", "gzip, gzip", gzip.compress(_GZIP, mtime=0), _FOREIGN),
+    ],
+)
+
+
+def _failing(status: str, becomes: Becomes, *fields: bytes) -> list[Row]:
+    """Return the rows for an error whose body does not come whole."""
+    line, cut = status.encode(), gzip.compress(bytes(range(65, 91)) * 100, mtime=0)[:-20]
+    coded = b"Content-Encoding: gzip"
+    named = f"{status}, " + "".join(f"{field.decode()}, " for field in fields)
+    return [
+        Row(
+            fault=f"{named}closed within the body",
+            stage=on_wire(say(_status(line, sized(BODY, *fields, length=9)), end=Peer.close)),
+            becomes=becomes,
+        ),
+        Row(
+            fault=f"{named}reset within the body",
+            stage=on_wire(say(_status(line, sized(BODY, *fields, length=9)), end=Peer.reset)),
+            becomes=becomes,
+        ),
+        in_pieces(
+            f"{named}a chunk that is longer than its size, after the headers",
+            _status(line, chunked(b"", *fields)),
+            b"2\r\n[7]\r\n0\r\n\r\n",
+            becomes=becomes,
+        ),
+        at_once(f"{named}plain JSON that says it is gzip", _status(line, sized(BODY, *fields, coded)), becomes),
+        at_once(f"{named}gzip that breaks off", _status(line, sized(cut, *fields, coded)), becomes),
+        at_once(f"{named}a coding nobody asked for", _status(line, sized(BODY, *fields, coded + b", br")), becomes),
+        at_once(f"{named}a length beyond `sizes=`", _status(line, sized(b"", *fields, length=2**26 + 1)), becomes),
+    ]
+
+
+_AT_ONCE = b"Retry-After: 0"
+_BUSY = ErrorType.SERVICE_UNAVAILABLE
+
+ERRORS = Section(
+    title="Errors whose body does not come whole",
+    text="The status counts, and so does a Retry-After. A note on the exception says that the body was not read. Only\n"
+    "where the parser gives up on what comes with the headers, aiohttp does not hand out the status.",
+    rows=[
+        at_once(
+            "404 Not Found, a chunk that is longer than its size",
+            _status(b"404 Not Found", chunked(b"2\r\n[7]\r\n0\r\n\r\n")),
+            BROKEN,
+        ),
+        *_failing("404 Not Found", half_said(ErrorType.NOT_FOUND, Outcome.REJECTED)),
+        *_failing("503 Busy", half_said(_BUSY, Outcome.UNKNOWN, read=True)),
+        *_failing("503 Busy", half_said(_BUSY, Outcome.REJECTED, read=True, write=True), _AT_ONCE),
+        *_failing("429 Slow", half_said(ErrorType.RATE_LIMITED, Outcome.REJECTED, read=True, write=True), _AT_ONCE),
     ],
 )

@@ -32,7 +32,7 @@ _ATTEMPT = 0.05  # none of these can be too short: whenever it ends, nothing was
 def connector_of(customer: Customer) -> aiohttp.TCPConnector:
     """Return the pool of connections of a provider that is open."""
     assert customer._transport is not None
-    connector = customer._transport._session.connector
+    connector = customer._transport._pool.session.connector
     assert isinstance(connector, aiohttp.TCPConnector)
     return connector
 

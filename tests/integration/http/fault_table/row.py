@@ -37,7 +37,7 @@ class Ending:
     """How a call ends: with an answer, or with what it ``raises``. It is tried at most twice.
 
     ``sends`` and ``arrived`` are per try: what our spans count, and what the server saw a first byte of. ``kept``:
-    the connection serves the next call, too.
+    the connection serves the next call, too. ``noted``: a note on the exception says more.
     """
 
     raises: type[buoy.BuoyError] | None = None
@@ -48,6 +48,7 @@ class Ending:
     arrived: float = 1
     retried: bool = False
     kept: bool = False
+    noted: bool = False
     value: Any = None
 
     @property
@@ -199,14 +200,20 @@ def said(error_type: ErrorType, outcome: Outcome, *, kept: bool = True) -> Becom
     return Becomes(ending, ending)
 
 
-def undecodable(reason: str) -> Becomes:
+def undecodable(reason: str, *, retried: bool = True, kept: bool = True) -> Becomes:
     """A complete answer that is not what was declared: it happened, and a GET may see something else next time."""
     read = Ending(
         raises=buoy.Undecodable,
         error_type=ErrorType.SERVER_ERROR,
         outcome=Outcome.APPLIED,
         reason=reason,
-        retried=True,
-        kept=True,
+        retried=retried,
+        kept=kept,
     )
     return Becomes(read, replace(read, retried=False))
+
+
+def half_said(error_type: ErrorType, outcome: Outcome, *, read: bool = False, write: bool = False) -> Becomes:
+    """The answer has an error status, which counts though its body did not come whole; who is tried again is told."""
+    ending = Ending(raises=buoy.HttpError, error_type=error_type, outcome=outcome, noted=True)
+    return Becomes(replace(ending, retried=read), replace(ending, retried=write))

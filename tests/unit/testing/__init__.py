@@ -1,0 +1,1 @@
+"""Tests of what Buoy offers to the tests of others, without sockets."""
