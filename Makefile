@@ -16,7 +16,7 @@ define venv
 	exit 1
 endef
 
-.PHONY: help demo test check mutants bench generate format clean test-pythons
+.PHONY: help demo test check mutants bench fuzz generate format clean test-pythons
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +30,7 @@ demo: ## a service calls a faulty provider for about 20 s; then the truth table 
 
 test: ## all tests, and how much of the code they reach (PYTEST_ARGS=... for some of them, without the measuring)
 	$(call venv,test)
+	@$(BIN)/python tools/servers.py
 ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
@@ -57,6 +58,10 @@ bench: ## CPU per decision; CPU per call, beside raw aiohttp and bare OpenTeleme
 	$(call venv,test)
 	$(BIN)/python -m tests.benchmarks.decisions
 	$(BIN)/python -m tests.benchmarks.cost $(BENCH_ARGS)
+
+fuzz: ## throw changed bytes at all that reads foreign ones, a target at a time (FUZZ_SECONDS=20 each, FUZZ=location ...)
+	$(call venv,fuzz)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),20) $(FUZZ)
 
 generate: ## write the generated files anew
 	$(call venv,dev)

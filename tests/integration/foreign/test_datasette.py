@@ -1,16 +1,10 @@
 """Reads from datasette, a server that is not ours: a JSON API over a small SQLite file."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 from pydantic import BaseModel
 
 import buoy
 from buoy.outcome import Outcome
-from tests.support.servers import running
 from tests.support.telemetry import Observed
 
 
@@ -51,18 +45,9 @@ class Data(buoy.Provider):
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start datasette over twenty rows."""
-    folder: Path = tmp_path_factory.mktemp("datasette")
-    with closing(sqlite3.connect(folder / "shop.db")) as database, database:
-        database.execute("create table products (id integer primary key, name text not null, price real)")
-        rows = [(number, f"product {number}", number + 0.5) for number in range(1, 21)]
-        database.executemany("insert into products values (?, ?, ?)", rows)
-    with running(
-        lambda port: ["-m", "datasette", "serve", str(folder / "shop.db"), "--host", "127.0.0.1", "--port", str(port)],
-        folder / "log",
-    ) as address:
-        yield address
+def url(datasette: str) -> str:
+    """Return where datasette is."""
+    return datasette
 
 
 async def test_rows_become_models(url: str, observed: Observed) -> None:
@@ -121,11 +106,18 @@ async def test_what_is_not_there_is_not_found_and_not_tried_again(
     assert observed.value("buoy.client.calls", result="caller_error") == 1
 
 
-async def test_a_redirect_is_returned_and_a_slash_opens_no_other_path(url: str) -> None:
-    """Datasette sends other spellings to its own one: the answer is handed on, and shows the value in one segment."""
-    async with Data(base_url=url) as data:
+async def test_a_redirect_is_followed_and_a_slash_opens_no_other_path(url: str, observed: Observed) -> None:
+    """Datasette sends other spellings to its own one, where nothing is; the value stays one segment of the path."""
+    async with Data(base_url=url, redirects=0) as data:
         result = await data.table.call(table="products/7 ü")
     assert (result.status, result.headers["Location"]) == (302, "/shop/products~2F7~20~C3~BC~2Ejson")
+    observed.clear()
+    async with Data(base_url=url) as data:
+        with pytest.raises(buoy.HttpError) as caught:
+            await data.table(table="products/7 ü")
+    assert (caught.value.status, caught.value.error_type) == (404, buoy.ErrorType.NOT_FOUND)
+    assert caught.value.meta is not None
+    assert (caught.value.meta.attempts, caught.value.meta.sends, len(observed.attempts())) == (1, 2, 2)
 
 
 async def test_a_bad_query_is_a_bad_request(url: str) -> None:
