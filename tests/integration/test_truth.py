@@ -6,7 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,20 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
 from tests.support.judge import judge
+from tests.support.repository import ROOT
 
 FIXED = 31  # its only outage comes 4.05 s after the first request: there is time to open, to probe and to close
 SECONDS = "10"
-_DEMO = "import sys; from buoy.cli import main; sys.exit(main(sys.argv[1:]))"
+_DEMO = ("-c", "import sys; from buoy.cli import main; sys.exit(main(sys.argv[1:]))")
 
 
-def _run(directory: Path, seed: int) -> Path:
-    command = [sys.executable, "-c", _DEMO, "demo", "--out", str(directory), "--seed", str(seed), "--seconds", SECONDS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def _run(directory: Path, seed: int, *, seconds: str = SECONDS, program: Sequence[str] = _DEMO) -> Path:
+    options = ("--out", str(directory), "--seed", str(seed), "--seconds", seconds)
+    command = [sys.executable, *program, "demo", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return directory
 
@@ -44,6 +46,15 @@ def test_fixed_seed_has_no_difference(fixed: Path) -> None:
     rows = [" ".join(line.split()) for line in verdict.table.splitlines()]
     for seen in (
         "retry ",
+        "redirect ",
+        "resend ",
+        "GET where a redirect led, depot ",
+        "POST where a redirect led, depot ",
+        "read whole ",
+        "left early ",
+        "not_replayable ",
+        "no whole answer: truncated (network_error) ",
+        "no whole answer: reset-in-upload (network_error) ",
         "GET /products/{id}/reviews: refused, nobody listened ",
         "BreakerOpen ",
         "breaker_open, in the shadow: not enforced ",
@@ -73,10 +84,11 @@ def test_random_seed_has_no_difference(tmp_path: Path, capsys: pytest.CaptureFix
 
 @dataclass
 class Evidence:
-    """What the SDK and the callers said in one run, to be spoiled."""
+    """What the SDK, the callers and a stranger said in one run, to be spoiled."""
 
     exported: list[dict[str, str]]
     seen: list[dict[str, Any]]
+    depot: list[dict[str, Any]]
 
     def drop_span(self, *, having: str, being: str = "") -> None:
         """Take the first span with such an attribute out of the export."""
@@ -85,6 +97,37 @@ class Evidence:
                 del scope.spans[index]
                 return
         pytest.fail(f"the run has no span with {having} {being}")
+
+    def call_it(self, kind: str, *, instead: str) -> None:
+        """Give the first span of this kind another one."""
+        for _, _, span in self._spans():
+            for item in span.attributes:
+                if item.key == "buoy.attempt.kind" and item.value.string_value == kind:
+                    item.value.string_value = instead
+                    return
+        pytest.fail(f"the run has no span of the kind {kind}")
+
+    def succeed(self, error: str, *, of: str = "") -> None:
+        """Take the error off the first call, ``of`` this operation, that has it."""
+        for _, _, span in self._spans():
+            said = {item.key: item.value.string_value for item in span.attributes}
+            mine = "buoy.call.safety" in said and of in ("", said["buoy.operation"])
+            if mine and said.get("error.type") == error:
+                kept = [item for item in span.attributes if not item.key.startswith(("error.", "buoy.error."))]
+                del span.attributes[:]
+                span.attributes.extend(kept)
+                span.status.code = Status.STATUS_CODE_UNSET
+                return
+        pytest.fail(f"the run has no call of {of or 'anything'} with {error}")
+
+    def answer_cut(self) -> None:
+        """Let a caller whose stream broke off say that it has all of it."""
+        note = next(note for note in self.seen if note["ended"] == "NetworkError" and note.get("items") is not None)
+        note.update(ended="answer", status=200, complete=True)
+
+    def tell_stranger(self, header: str) -> None:
+        """Let a stranger say that it was told this header."""
+        next(line for line in self.depot if line["event"] == "request")["headers"].append(header)
 
     def drop_event(self, name: str) -> None:
         """Take the first event of that name out of its span."""
@@ -96,11 +139,11 @@ class Evidence:
                 return
         pytest.fail(f"the run has no event {name}")
 
-    def miscount(self, metric: str, *, having: str = "") -> None:
-        """Add one to the first series of a counter in the last export of it."""
+    def miscount(self, metric: str, *, having: str = "", by: int = 1) -> None:
+        """Add to the first series of a counter in the last export of it."""
         for point in self._points(metric):
             if having in str(point.attributes):
-                point.as_int += 1
+                point.as_int += by
                 return
         pytest.fail(f"the run has no metric {metric}")
 
@@ -113,8 +156,9 @@ class Evidence:
         next(note for note in self.seen if note["ended"] == "BreakerOpen")["ended"] = "answer"
 
     def write(self, directory: Path) -> None:
-        """Leave both files."""
+        """Leave the files."""
         (directory / "otlp.jsonl").write_text("\n".join(map(json.dumps, self.exported)) + "\n")
+        (directory / "depot.jsonl").write_text("\n".join(map(json.dumps, self.depot)) + "\n")
         (directory / "callers.jsonl").write_text("\n".join(map(json.dumps, self.seen)) + "\n")
 
     def _spans(self) -> Iterator[tuple[ScopeSpans, int, Span]]:
@@ -159,6 +203,16 @@ def _read(path: Path) -> list[dict[str, Any]]:
         pytest.param(lambda of: of.drop_span(having="buoy.attempt.kind", being="resend"), id="one resend hidden"),
         pytest.param(lambda of: of.drop_span(having="buoy.duplicate.source", being="in_flight"), id="a join hidden"),
         pytest.param(lambda of: of.drop_span(having="buoy.fallback.source"), id="one fallback hidden"),
+        pytest.param(lambda of: of.drop_span(having="buoy.attempt.kind", being="redirect"), id="one redirect hidden"),
+        pytest.param(lambda of: of.call_it("redirect", instead="retry"), id="a redirect called a retry"),
+        pytest.param(lambda of: of.call_it("redirect", instead="resend"), id="a redirect called a resend"),
+        pytest.param(lambda of: of.succeed("network_error", of="feeds.read"), id="a broken stream told as success"),
+        pytest.param(lambda of: of.succeed("cancelled", of="feeds.read"), id="a cancelled stream told as success"),
+        pytest.param(lambda of: of.succeed("cancelled"), id="a cancelled call told as success"),
+        pytest.param(lambda of: of.answer_cut(), id="a part taken for the whole"),
+        pytest.param(lambda of: of.tell_stranger("traceparent"), id="a traceparent sent to a stranger"),
+        pytest.param(lambda of: of.tell_stranger("cookie"), id="a cookie sent to a stranger"),
+        pytest.param(lambda of: of.drop_event("buoy.stream.left"), id="the leaving of a stream hidden"),
         pytest.param(lambda of: of.drop_event("buoy.call.refused"), id="one refusal dropped"),
         pytest.param(lambda of: of.miscount("buoy.client.calls"), id="calls off by one"),
         pytest.param(lambda of: of.miscount("buoy.client.errors"), id="errors off by one"),
@@ -167,8 +221,10 @@ def _read(path: Path) -> list[dict[str, Any]]:
         pytest.param(lambda of: of.miscount("buoy.client.duplicates"), id="duplicates off by one"),
         pytest.param(lambda of: of.miscount("buoy.client.fallbacks"), id="fallbacks off by one"),
         pytest.param(lambda of: of.miscount("buoy.client.in_doubt"), id="doubts off by one"),
+        # Once more could be true where a Retry-After has opened it: half-open, or closed by then, are one count then.
         pytest.param(
-            lambda of: of.miscount("buoy.breaker.transitions", having="probe_succeeded"), id="closed once too often"
+            lambda of: of.miscount("buoy.breaker.transitions", having="probe_succeeded", by=1000),
+            id="closed without a probe",
         ),
         pytest.param(lambda of: of.drop_note(ended="answer"), id="a caller forgotten"),
         pytest.param(lambda of: of.answer_refused(), id="a refusal taken for an answer"),
@@ -176,8 +232,29 @@ def _read(path: Path) -> list[dict[str, Any]]:
 )
 def test_any_lie_is_a_difference(fixed: Path, tmp_path: Path, spoil: Callable[[Evidence], None]) -> None:
     """The judge notices when what was said of the same run is wrong in a single place."""
-    evidence = Evidence(_read(fixed / "otlp.jsonl"), _read(fixed / "callers.jsonl"))
+    evidence = Evidence(*(_read(fixed / f"{name}.jsonl") for name in ("otlp", "callers", "depot")))
     spoil(evidence)
     evidence.write(tmp_path)
     (tmp_path / "server.jsonl").write_bytes((fixed / "server.jsonl").read_bytes())
     assert judge(tmp_path).differences != []
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {
+            "truncated_handed_out": "whole is whole",
+            "traceparent_sent_on": "nothing secret leaves",
+            "redirect_called_retry": "kinds as served",
+            "cancelled_told_as_success": "call has its span",
+        },
+        {"redirect_dropped": "request has its span", "broken_stream_told_as_success": "same ending"},
+    ],
+    ids=", ".join,
+)
+def test_an_sdk_that_lies_is_found_out(lies: Mapping[str, str], tmp_path: Path) -> None:
+    """With a lie built into the SDK, the demo ends as ever, and the check that is there for that lie finds it."""
+    program = ("-m", "tests.support.lying", ",".join(lies))
+    differences = judge(_run(tmp_path, FIXED, seconds="4", program=program)).differences
+    found = {difference.split("]")[0].removeprefix("[") for difference in differences}
+    assert {*lies.values()} <= found, differences[:20]

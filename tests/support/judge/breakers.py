@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tests.support.judge.case import Case
 from tests.support.judge.contract import STATES, TRANSITIONS
 from tests.support.judge.otlp import Point, Readings
+from tests.support.judge.redirects import between_hops
 
 STATUS = "buoy.breaker.status"
 CHANGES = "buoy.breaker.transitions"
@@ -82,7 +83,7 @@ def closed_by_probes(case: Case) -> Iterator[str]:
             for attempt in case.attempts
             if attempt.text(STATE) == "half_open" and attempt.text("buoy.provider") == provider
         ]
-        good = [probe for probe in probes if probe.error_type is None]
+        good = [probe for probe in probes if probe.error_type is None and not between_hops(probe)]
         closed = sum(changes["closed", "probe_succeeded"] for changes in mine)
         if closed > len(good) or (probes and not entered["half_open"]):
             yield f"{provider}: {len(probes)} probes, {len(good)} of them good, and {dict(entered)} transitions"

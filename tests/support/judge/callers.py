@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from tests.support.judge import metrics
 from tests.support.judge.callerlog import ANSWER, Seen
 from tests.support.judge.case import DUPLICATE, Case, counts_as, joined, left
-from tests.support.judge.contract import RAISED, type_of_status
+from tests.support.judge.contract import MOVED, RAISED, type_of_status
 from tests.support.judge.otlp import Span
 from tests.support.judge.wire import STATUS
 
 WAITS = ("backoff", "rate_limit", "concurrency")
 IN_DOUBT = "buoy.client.in_doubt"
 FALLBACK = "fallback"
+MOMENT = 1_000_000_000  # ns, for an event loop that is held up
 
 
 def every_call_has_its_span(case: Case) -> Iterator[str]:
@@ -23,7 +24,7 @@ def every_call_has_its_span(case: Case) -> Iterator[str]:
             yield f"{caller}: {spans[trace]} call spans are in that trace"
     lonely = [call for call in case.calls if call.trace_id not in case.callers]
     for call in lonely:
-        if call.error_type != "cancelled":
+        if call.error_type != "cancelled" and not _crossed(case, call):
             yield f"{call} ended as {call.error_type or 'success'}, and no caller knows of it"
     left = Counter(caller.operation for caller in case.seen if caller.trace is None)
     told = Counter(call.text("buoy.operation") for call in lonely)
@@ -86,13 +87,13 @@ def same_answer(case: Case) -> Iterator[str]:
 
 
 def same_quota(case: Case) -> Iterator[str]:
-    """What is left of the quota is what the server told with its last answer; who left a flight may know less."""
+    """What is left of the quota is what was told last; who left a flight may know less. Strangers have no quota."""
     for caller, call in pairs(case):
         if case.may_be_outlived(call) or (joined(call) and left(call)):
             continue
         answered = [send for send in _sends(case, call) if send.number(STATUS) is not None]
-        requests = case.requests.get(answered[-1].key, []) if answered else []
-        told = requests[-1].remaining if requests else None
+        said = [served.remaining for send in answered for served in case.requests.get(send.key, ())]
+        told = next((remaining for remaining in reversed(said) if remaining is not None), None)
         if caller.remaining != told:
             yield f"{caller} was told of {caller.remaining} requests left, the server said {told}"
 
@@ -127,7 +128,8 @@ def agrees(caller: Seen, call: Span) -> bool:
     """Tell whether a span says of the end what its caller says."""
     masked = call.text("buoy.error.masked")
     if caller.ended != ANSWER:
-        return masked is None and call.error_type in _types(caller.ended, caller.status)
+        told = call.error_type in _types(caller.ended, caller.status)
+        return masked is None and (told or _crossed_at_the_end(caller, call))
     if caller.origin != FALLBACK:
         return (call.error_type, masked) == (None, None)
     if call.error_type is not None or call.text("buoy.fallback.source") != source_of(caller):
@@ -137,8 +139,26 @@ def agrees(caller: Seen, call: Span) -> bool:
 
 def _types(raised: str, status: int | None) -> set[str | None]:
     if raised == "HttpError" and status is not None:
-        return {type_of_status(status)}
+        return {"server_error" if status in MOVED else type_of_status(status)}
     return {*RAISED.get(raised, ())}
+
+
+def _crossed(case: Case, call: Span) -> bool:
+    """Tell whether a streamed call may have failed in the moment in which its caller left: it is a task of its own."""
+    return call.error_type is not None and any(
+        caller.streamed
+        and caller.trace is None
+        and caller.operation == call.text("buoy.operation")
+        and caller.begun <= call.start <= call.end <= caller.over <= call.end + MOMENT
+        for caller in case.seen
+    )
+
+
+def _crossed_at_the_end(caller: Seen, call: Span) -> bool:
+    """Tell whether who used a stream left in the moment in which it ended: complete, or broken."""
+    if caller.ended != "CancelledError" or not caller.streamed or caller.over > call.end + MOMENT:
+        return False
+    return caller.complete or call.error_type is not None
 
 
 def _sends(case: Case, call: Span) -> list[Span]:

@@ -68,6 +68,24 @@ TRANSITIONS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "half_open": {"wait_elapsed": ("open",)},
     "closed": {"probe_succeeded": ("half_open",)},
 }
+# Statuses whose answer may lead elsewhere, and how often one try is led.
+MOVED: Final = (301, 302, 303, 307, 308)
+MOST_REDIRECTS: Final = 5
+
+# The headers that anybody may see. Whatever is none of these may be somebody's credential.
+HARMLESS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "user-agent",
+    }
+)
+
 STATES: Final = ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
 
 _BY_STATUS: Final = {
@@ -103,7 +121,7 @@ _BY_STATUS: Final = {
 
 
 def type_of_status(status: int) -> str | None:
-    """Return the ``error.type`` of an answer with this status; ``None`` is success."""
+    """Return the ``error.type`` of an answer with this status; ``None`` is success, or a redirect that is followed."""
     if status < 400:
         return None
     return _BY_STATUS.get(status, "client_error" if status < 500 else "server_error")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from tests.support.judge.case import DUPLICATE, STOP, Case, counts_as, joined, left
 from tests.support.judge.contract import FAILURES, REFUSALS, REFUSED, result_of
 from tests.support.judge.otlp import Span
+from tests.support.judge.redirects import between_hops
 
 OPERATION = ("buoy.provider", "buoy.operation")
 CALLS = "buoy.client.calls"
@@ -193,7 +194,9 @@ def labels_agree(case: Case) -> Iterator[str]:
 
 
 def _retry_was_refused(case: Case, call: Span) -> bool:
-    return call.text(STOP) == REFUSED and bool(case.sends(call)) and not joined(call)
+    sends = case.sends(call)
+    # What was refused between two hops was no retry.
+    return call.text(STOP) == REFUSED and bool(sends) and not joined(call) and not between_hops(sends[-1])
 
 
 def _cut_while_waiting(case: Case, call: Span) -> bool:

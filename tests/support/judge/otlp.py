@@ -18,6 +18,8 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 SCOPE = "buoy"
 GZIP = b"\x1f\x8b"
+# What the demo's credentials, keys and cookies begin with.
+SECRET = b"demo-secret"
 
 Value = str | int | float | bool
 Key = tuple[str, str]  # trace id and span id, in hex
@@ -137,6 +139,8 @@ def load(path: Path) -> Exported:
         body = base64.b64decode(record["body"])
         if body.startswith(GZIP):
             body = gzip.decompress(body)
+        if SECRET in body:
+            exported.problems.append(f"{record['signal']} carry what begins with {SECRET.decode()}")
         if record["signal"] == "traces":
             exported.spans += _spans(ExportTraceServiceRequest.FromString(body))
         elif record["signal"] == "metrics":

@@ -2,7 +2,18 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.support.judge.case import DUPLICATE, IN_FLIGHT, STOP, Case, counts_as, joined, left
+from tests.support.judge.case import (
+    DUPLICATE,
+    IN_FLIGHT,
+    KIND,
+    REDIRECT,
+    RESEND,
+    STOP,
+    Case,
+    counts_as,
+    joined,
+    left,
+)
 from tests.support.judge.contract import CALLER_ERROR, CANCELLED, POLICIES, REFUSED, SUCCESS, result_of
 from tests.support.judge.otlp import Span, SpanEvent
 
@@ -88,9 +99,13 @@ def fallbacks_are_told(case: Case) -> Iterator[str]:
 
 
 def pauses_are_kept(case: Case) -> Iterator[str]:
-    """After a 429 with Retry-After nobody of the provider sends until then; the transport's own resend may."""
+    """After a 429 with Retry-After nobody of the provider sends until then; the transport's own resend may.
+
+    Who left before it had come does not know of it.
+    """
     for served, span in case.pairs():
-        if served.status == 429 and served.retry_after is not None:
+        known = span.error_type == "rate_limited"
+        if served.status == 429 and served.retry_after is not None and known:
             until = span.end + served.retry_after * SECOND - EARLY
             for attempt in case.attempts:
                 mine = attempt.text("buoy.provider") == span.text("buoy.provider")
@@ -100,10 +115,10 @@ def pauses_are_kept(case: Case) -> Iterator[str]:
 
 
 def open_breakers_hold_back(case: Case) -> Iterator[str]:
-    """While a breaker says for how long it is open, nobody under it sends; the transport's own resend may."""
+    """While a breaker says for how long it is open, nobody under it sends; what is part of a try that had begun may."""
     watched = {attempt.text("buoy.operation") for attempt in case.attempts if attempt.text(STATE) == "metrics_only"}
     held = [attempt for attempt in case.attempts if attempt.text("buoy.operation") not in watched]
-    held = sorted((a for a in held if a.text("buoy.attempt.kind") != "resend"), key=lambda attempt: attempt.start)
+    held = sorted((a for a in held if a.text(KIND) not in (RESEND, REDIRECT)), key=lambda attempt: attempt.start)
     for call in case.calls:
         for event in [] if joined(call) else call.told("buoy.call.refused"):
             wait = event.attributes.get("buoy.retry_after")

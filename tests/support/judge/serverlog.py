@@ -1,4 +1,4 @@
-"""What the demo server says: its log, read into records. Knows nothing of spans."""
+"""What the demo servers say: the log of one of them, read into records. Knows nothing of spans."""
 
 import json
 from collections.abc import Iterator
@@ -7,24 +7,46 @@ from pathlib import Path
 from typing import Any
 
 NEVER = float("inf")
+SHOP, DEPOT = "shop", "depot"
+# How the answer to a request ended.
+_ENDING = ("told", "status", "sent", "left", "fault", "retry_after", "remaining", "moved", "size", "items")
 
 
 @dataclass(slots=True, kw_only=True)
 class Served:
-    """One request that the server read, and how its answer ended. Times are Unix nanoseconds."""
+    """One request that a server read, and how its answer ended. Times are Unix nanoseconds.
 
+    ``site`` is who read it. ``via`` is the label of the request whose answer led here; ``moved``: its own answer leads
+    on. ``told`` is the status once it was sent, ``status`` that of a whole answer; ``size`` is that of the whole body,
+    ``items`` are those sent of a stream. Of the head there are the names, and all of it from who is a stranger.
+    """
+
+    site: str
     seq: int
     operation: str
     traceparent: str | None
     fault: str
     key: int | None
     read_at: int
+    via: str | None = None
+    headers: tuple[str, ...] = ()
+    head: str = ""
+    received: int = 0
     ended_at: int | None = None
+    told: int | None = None
     status: int | None = None
     sent: str = "nothing"
     left: bool = False
     retry_after: int | None = None
     remaining: int | None = None
+    moved: bool = False
+    size: int = 0
+    items: int = 0
+
+    @property
+    def name(self) -> str:
+        """What redirects call it."""
+        return f"{self.site}-{self.seq}"
 
     @property
     def label(self) -> str:
@@ -35,12 +57,13 @@ class Served:
 
     def __str__(self) -> str:
         """Name the request so that it can be found."""
-        return f"request #{self.seq} ({self.operation}, {self.label})"
+        where = "" if self.site == SHOP else f" of the {self.site}"
+        return f"request #{self.seq}{where} ({self.operation}, {self.label})"
 
 
 @dataclass(slots=True)
 class ServerLog:
-    """All that the server logged. ``deaf`` are the spans of time in which nobody listened."""
+    """All that one server logged. ``deaf`` are the spans of time in which nobody listened."""
 
     requests: list[Served] = field(default_factory=list)
     deaf: list[tuple[float, float]] = field(default_factory=list)
@@ -59,19 +82,19 @@ class ServerLog:
         return self.reset_unread + self.closed_idle + self.dropped_unread + self.closings
 
 
-def load(path: Path) -> ServerLog:
-    """Read the server's log."""
+def load(path: Path, site: str) -> ServerLog:
+    """Read a server's log."""
     log = ServerLog()
     by_seq: dict[int, Served] = {}
     silent_since: float | None = 0.0
     for number, record in _records(path, log):
         match record["event"]:
             case "request":
-                served = _served(record)
+                served = _served(record, site)
                 by_seq[served.seq] = served
                 log.requests.append(served)
             case "answer":
-                _end(by_seq.get(record["seq"]), record, log)
+                _end(by_seq.get(record["seq"]), record, log, path.name)
             case "reset_unread":
                 log.reset_unread += 1
             case "closed_idle":
@@ -84,9 +107,9 @@ def load(path: Path) -> ServerLog:
                 log.dropped_unread += record["unread"]
                 silent_since = record["since"]
             case event:
-                log.problems.append(f"server.jsonl line {number}: {event}")
+                log.problems.append(f"{path.name} line {number}: {event}")
     log.deaf.append((NEVER if silent_since is None else silent_since, NEVER))
-    log.problems += _gaps(log.requests)
+    log.problems += _gaps(log.requests, path.name)
     return log
 
 
@@ -95,36 +118,41 @@ def _records(path: Path, log: ServerLog) -> Iterator[tuple[int, dict[str, Any]]]
         try:
             record = json.loads(line)
         except ValueError:
-            log.problems.append(f"server.jsonl line {number} is not JSON: {line[:80]!r}")
+            log.problems.append(f"{path.name} line {number} is not JSON: {line[:80]!r}")
         else:
             yield number, record
 
 
-def _served(record: dict[str, Any]) -> Served:
+def _served(record: dict[str, Any], site: str) -> Served:
     return Served(
+        site=site,
         seq=record["seq"],
         operation=record["operation"],
         traceparent=record["traceparent"],
         fault=record["fault"],
         key=record["key"],
         read_at=record["time"],
+        via=record["via"],
+        headers=tuple(record["headers"]),
+        head=record.get("head", ""),
+        received=record["received"],
     )
 
 
-def _end(served: Served | None, record: dict[str, Any], log: ServerLog) -> None:
+def _end(served: Served | None, record: dict[str, Any], log: ServerLog, file: str) -> None:
     if served is None or served.ended_at is not None:
-        log.problems.append(f"server.jsonl: an answer to request #{record['seq']}, which has none to get")
+        log.problems.append(f"{file}: an answer to request #{record['seq']}, which has none to get")
         return
     served.ended_at = record["time"]
-    served.status, served.sent, served.left = record["status"], record["sent"], record["left"]
-    served.fault, served.retry_after, served.remaining = record["fault"], record["retry_after"], record["remaining"]
+    for name in _ENDING:
+        setattr(served, name, record[name])
 
 
-def _gaps(requests: list[Served]) -> Iterator[str]:
+def _gaps(requests: list[Served], file: str) -> Iterator[str]:
     for expected, served in enumerate(requests, 1):
         if served.seq != expected:
-            yield f"server.jsonl: request #{expected} is missing, #{served.seq} stands in its place"
+            yield f"{file}: request #{expected} is missing, #{served.seq} stands in its place"
             break
     for served in requests:
         if served.ended_at is None:
-            yield f"server.jsonl: {served} was never ended"
+            yield f"{file}: {served} was never ended"

@@ -4,14 +4,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from tests.support.judge.case import RESENDS, STOP, Case, counts_as, joined, left
+from tests.support.judge.case import (
+    KIND,
+    REDIRECT,
+    RESEND,
+    RESENDS,
+    STOP,
+    Case,
+    counts_as,
+    joined,
+    left,
+)
 from tests.support.judge.contract import FAILURES, REFUSALS, REFUSED, result_of
 from tests.support.judge.otlp import Span
+from tests.support.judge.redirects import BETWEEN, between_hops
 
 TRIES = ("first", "retry")
-KINDS = (*TRIES, "resend")
+KINDS = (*TRIES, RESEND, REDIRECT)
 CALL_NEEDS = ("buoy.transport", "buoy.call.safety", "buoy.request.id", "buoy.call.attempts", "buoy.call.sends")
-ATTEMPT_NEEDS = ("buoy.attempt.number", "http.request.method", "url.template", "url.full", "server.address")
+ATTEMPT_NEEDS = ("buoy.attempt.number", "http.request.method", "url.full", "server.address")
 
 
 def spans_are_known(case: Case) -> Iterator[str]:
@@ -34,9 +45,12 @@ def calls_are_well_formed(case: Case) -> Iterator[str]:
 
 
 def attempts_are_well_formed(case: Case) -> Iterator[str]:
-    """An attempt span has its name, kind and attributes, and those of its call."""
+    """An attempt span has its name, kind and attributes, and those of its call. No template is known elsewhere."""
     for attempt in case.attempts:
-        name = f"{attempt.text('http.request.method')} {attempt.text('url.template')}"
+        template = attempt.text("url.template")
+        name = " ".join(part for part in (attempt.text("http.request.method"), template) if part is not None)
+        if (template is None) != _is_elsewhere(case, attempt):
+            yield f"{attempt} is of the kind {attempt.text(KIND)}, and has the url.template {template}"
         yield from _form(attempt, name, "CLIENT", ATTEMPT_NEEDS)
         if attempt.text("buoy.attempt.kind") not in KINDS:
             yield f"{attempt} is of the kind {attempt.text('buoy.attempt.kind')!r}"
@@ -92,7 +106,7 @@ def sends_add_up(case: Case) -> Iterator[str]:
 
 
 def calls_end_as_their_last_send(case: Case) -> Iterator[str]:
-    """Cancellation wins; else the last send names the call; a refusal names it only where nothing was sent."""
+    """Cancellation wins; else the last send names the call; a refusal only where nothing was sent, or between hops."""
     for call in case.calls:
         if joined(call) or case.may_be_outlived(call):
             continue  # these are checked with their flight
@@ -102,6 +116,8 @@ def calls_end_as_their_last_send(case: Case) -> Iterator[str]:
         undecodable = last is None and said == "server_error" and call.text("buoy.error.phase") == "decode"
         if said == "cancelled" or undecodable or (sends and said == last):
             continue
+        if sends and between_hops(sends[-1]) and said in {*BETWEEN, *(send.error_type for send in sends)} - {None}:
+            continue  # its answer led on, and the call did not get there
         if sends:
             yield f"{call} ended as {said or 'success'}, its last send as {last or 'success'}"
         elif said is None or said in FAILURES:
@@ -138,6 +154,16 @@ def _form(span: Span, name: str, kind: str, needs: tuple[str, ...]) -> Iterator[
     missing = [need for need in needs if need not in span.attributes]
     if missing:
         yield f"{span} lacks {', '.join(missing)}"
+
+
+def _is_elsewhere(case: Case, attempt: Span) -> bool:
+    """Tell whether a send went where a redirect led: it is one, or the transport's repetition of one."""
+    if attempt.text(KIND) != RESEND:
+        return attempt.text(KIND) == REDIRECT
+    call = case.call_of(attempt)
+    sends = [] if call is None else case.sends(call)
+    earlier = [send for send in sends[: sends.index(attempt)] if send.text(KIND) != RESEND] if sends else []
+    return bool(earlier) and earlier[-1].text(KIND) == REDIRECT
 
 
 def _order(call: Span, sends: list[Span]) -> Iterator[str]:

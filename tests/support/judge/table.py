@@ -3,8 +3,11 @@
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 
-from tests.support.judge import breakers, callers, metrics, times, wire
-from tests.support.judge.case import DUPLICATE, STOP, Case
+from tests.support.judge import breakers, callers, kinds, metrics, redirects, streams, times, wire
+from tests.support.judge.callerlog import ANSWER, Seen
+from tests.support.judge.case import DUPLICATE, KIND, STOP, Case
+from tests.support.judge.otlp import Span
+from tests.support.judge.serverlog import Served
 
 MISSING = "-"
 Row = tuple[str, *tuple[str, ...]]
@@ -17,7 +20,14 @@ def render(case: Case) -> str:
         f"server: {len(log.requests)} requests read, {log.reset_unread} reset unread, {log.closed_idle} closed idle, "
         f"{log.dropped_unread} dropped at a closing of its socket"
     )
-    seen = f"callers: {len(case.seen)} calls"
+    strangers = [served for served in case.served if not redirects.trusted(case, served)]
+    depot = (
+        f"depot: {len(case.depot.requests)} requests read; {len(strangers)} that nobody trusts, "
+        f"{sum('authorization' in served.headers for served in strangers)} of them with credentials"
+    )
+    read = [caller for caller in case.seen if caller.items is not None]
+    items = sum(caller.items or 0 for caller in read)
+    seen = f"callers: {len(case.seen)} calls, {len(read)} of them streams with {items} items"
     otlp = (
         f"otlp: {len(case.calls)} call spans, {len(case.attempts)} attempt spans, {len(case.exported.exports)} exports"
     )
@@ -27,9 +37,11 @@ def render(case: Case) -> str:
         _block("requests by operation", ("server", "spans"), _operations(case)),
         _block("requests by answer", ("server", "spans"), _answers(case)),
         _block("sends the server never read", ("", "spans"), _unread(case)),
+        _block("sends by kind, as they were read", ("server", "spans"), _kinds_read(case)),
         _block("attempts by kind", ("spans", "metric"), _kinds(case)),
         _block("calls by operation", ("callers", "spans", "metric"), _called(case)),
         _block("what callers got", ("callers", "spans"), _endings(case)),
+        _block("streams", ("callers", "spans"), _streams(case)),
         _block("calls by result", ("spans", "metric"), _results(case)),
         _block("errors of attempts", ("spans", "metric"), _attempt_errors(case)),
         _block("errors of calls", ("spans", "metric"), _call_errors(case)),
@@ -41,26 +53,32 @@ def render(case: Case) -> str:
         _block("seconds waited", ("spans", "metric"), _waits(case)),
         _block("breaker transitions", ("metric",), ((name, str(count)) for name, count in breakers.transitions(case))),
     ]
-    return "\n".join((server, seen, otlp, time, *(block for block in blocks if block)))
+    return "\n".join((server, depot, seen, otlp, time, *(block for block in blocks if block)))
 
 
 def _operations(case: Case) -> Iterator[Row]:
-    read = {span.key for _, span in case.pairs()}
-    spans = Counter(span.name for span in case.attempts if span.key in read)
-    yield from _rows(Counter(served.operation for served in case.log.requests), spans)
+    # Of where a redirect led, a span knows the method alone.
+    asked = Counter(_led(served) if served.via is not None else served.operation for served in case.served)
+    read = [(served, span) for served, span in case.pairs()]
+    spans = Counter(_led(served) if span.text("url.template") is None else span.name for served, span in read)
+    yield from _rows(asked, spans)
+
+
+def _led(served: Served) -> str:
+    return f"{served.operation.split(' ')[0]} where a redirect led, {served.site}"
 
 
 def _answers(case: Case) -> Iterator[Row]:
-    named = {served.seq: span for served, span in case.pairs()}
+    named = {served.name: span for served, span in case.pairs()}
     logged: Counter[str] = Counter()
     said: Counter[str] = Counter()
-    for served in case.log.requests:
-        span = named.get(served.seq)
+    for served in case.served:
+        span = named.get(served.name)
         if span is None:
             logged[served.label] += 1
         elif served.status is None or span.number(wire.STATUS) is None:  # no status to compare: the error names the row
-            logged[f"{served.label} ({span.error_type})"] += 1
-            said[f"{served.label} ({span.error_type})"] += 1
+            logged[f"{served.label} ({span.error_type or 'no error'})"] += 1
+            said[f"{served.label} ({span.error_type or 'no error'})"] += 1
         else:
             logged[served.label] += 1
             said[str(span.number(wire.STATUS))] += 1
@@ -73,10 +91,16 @@ def _unread(case: Case) -> Iterator[Row]:
         yield f"{name}: {why}", "", str(count)
 
 
+def _kinds_read(case: Case) -> Iterator[Row]:
+    pairs = list(case.pairs())
+    served = Counter(kinds.as_served(case, served, span) for served, span in pairs)
+    served["unknown"] = len(case.served) - len(pairs)
+    yield from _rows(served, Counter(str(span.text(KIND)) for _, span in pairs))
+
+
 def _kinds(case: Case) -> Iterator[Row]:
-    label = "buoy.attempt.kind"
-    counted = metrics.by_series(case, metrics.ATTEMPT_DURATION, label)
-    yield from _rows(_named(metrics.by_span(case.attempts, label)), _named(counted))
+    counted = metrics.by_series(case, metrics.ATTEMPT_DURATION, KIND)
+    yield from _rows(_named(metrics.by_span(case.attempts, KIND)), _named(counted))
 
 
 def _results(case: Case) -> Iterator[Row]:
@@ -114,8 +138,23 @@ def _called(case: Case) -> Iterator[Row]:
 
 def _endings(case: Case) -> Iterator[Row]:
     agreed = Counter(callers.label(caller) for caller, call in callers.pairs(case) if callers.agrees(caller, call))
-    left = sum(1 for call in case.calls if call.trace_id not in case.callers and call.error_type == "cancelled")
+    left = sum(1 for call in case.calls if call.trace_id not in case.callers and call.error_type is not None)
     yield from _rows(Counter(map(callers.label, case.seen)), agreed + Counter({"CancelledError": left}))
+
+
+def _streams(case: Case) -> Iterator[Row]:
+    pairs = [(caller, call) for caller, call in callers.pairs(case) if caller.items is not None]
+    told = Counter(_stream(caller.ended, left=caller.left_early) for caller, _ in pairs)
+    said = Counter(_stream(_ended(caller, call), left=bool(call.told(streams.LEFT))) for caller, call in pairs)
+    yield from _rows(told, said)
+
+
+def _ended(caller: Seen, call: Span) -> str:
+    return caller.ended if callers.agrees(caller, call) else str(call.error_type)
+
+
+def _stream(ended: str, *, left: bool) -> str:
+    return "left early" if left else "read whole" if ended == ANSWER else ended
 
 
 def _refusals(case: Case) -> Iterator[Row]:
@@ -132,6 +171,8 @@ def _enforced(tally: metrics.Tally) -> Counter[str]:
 
 def _duplicates(case: Case) -> Iterator[Row]:
     told = Counter(caller.duplicate for caller in case.seen if caller.duplicate is not None)
+    left = (call.text(DUPLICATE) for call in case.calls if call.trace_id not in case.callers)
+    told += Counter(source for source in left if source is not None)  # nobody told them
     spans = metrics.by_span((call for call in case.calls if DUPLICATE in call.attributes), DUPLICATE)
     yield from _rows(told, _named(spans), _named(metrics.by_series(case, metrics.DUPLICATES, DUPLICATE)))
 

@@ -1,12 +1,12 @@
-"""The checks between the server's log and the attempt spans: every request one span, every other span explained."""
+"""The checks between the servers' logs and the attempt spans: every request one span, every other span explained."""
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from tests.support.judge.case import Case, key_of
-from tests.support.judge.contract import type_of_status
+from tests.support.judge.case import KIND, NOBODY, REDIRECT, Case, key_of
+from tests.support.judge.contract import MOVED, type_of_status
 from tests.support.judge.otlp import Span
 from tests.support.judge.serverlog import Served
 
@@ -19,16 +19,23 @@ SLACK = SECOND // 4
 
 UNREAD_REFUSED = "refused, nobody listened"
 UNREAD_RESET = "reset before it was read"
+UNREAD_LATE = "timed out before it was connected"
 UNREAD_TIMEOUT = "timed out before it was read"
 UNREAD_CANCELLED = "cancelled before it was read"
 
 
 def every_request_has_its_span(case: Case) -> Iterator[str]:
-    """Each request the server read names one exported attempt span, which no other request names."""
+    """Each request a server read names one exported attempt span, which no other request names.
+
+    One that carries no ``traceparent``, because it must not, is named by the redirect that it came from.
+    """
     attempts = {attempt.key for attempt in case.attempts}
     for key, requests in case.requests.items():
         for served in requests:
-            if key_of(served.traceparent) == ("", ""):
+            if key == NOBODY and served.traceparent is None and served.via is not None:
+                origin = case.request(served.via) or "nowhere"
+                yield f"{served} came from {origin}, which no redirect that was exported did"
+            elif key == NOBODY or (served.traceparent is not None and key_of(served.traceparent) == NOBODY):
                 yield f"{served} carries no valid traceparent but {served.traceparent!r}"
             elif key not in case.spans:
                 yield f"{served} names span {'/'.join(key)}, which was never exported"
@@ -39,10 +46,14 @@ def every_request_has_its_span(case: Case) -> Iterator[str]:
 
 
 def same_operation(case: Case) -> Iterator[str]:
-    """Method and template of the span are those of the request."""
+    """Method and template of the span are those of the request; where a redirect led, the method alone is told."""
     for served, span in case.pairs():
         said = f"{span.text('http.request.method')} {span.text('url.template')}"
-        if _shape(said) != _shape(served.operation):
+        if served.via is not None and span.text("url.template") is None:
+            said, asked = f"{span.text('http.request.method')}", served.operation.split(" ")[0]
+        else:
+            asked = _shape(served.operation)
+        if _shape(said) != asked:
             yield f"{served}: {span} says {said!r}"
 
 
@@ -50,7 +61,10 @@ def same_answer(case: Case) -> Iterator[str]:
     """The span tells the answer that was given, or that none came whole."""
     for served, span in case.pairs():
         said = f"{span} says status {span.number(STATUS)}, error.type {span.error_type}"
-        objection = _objection(served, span)
+        call = case.call_of(span)
+        left = call is not None and bool(call.told("buoy.stream.left"))
+        fine = (left and span.error_type is None and served.told is not None) or _lost_with_restart(case, served, span)
+        objection = None if fine else _objection(served, span)
         if objection is not None:
             yield f"{served}: {said}; {objection}"
 
@@ -64,7 +78,7 @@ def same_request_id(case: Case) -> Iterator[str]:
 
 
 def unread_sends_are_explained(case: Case) -> Iterator[str]:
-    """A span without a request was refused while nobody listened, or reset, or left, before it was read."""
+    """A span without a request was refused while nobody listened, or late, or reset, or left, before it was read."""
     for span in case.unread():
         if why_unread(case, span) is None:
             yield (
@@ -92,20 +106,24 @@ def outcomes_are_true(case: Case) -> Iterator[str]:
         outcome = span.text("buoy.error.outcome")
         if outcome == "not_sent":
             yield f"{served}: {span} says that it was not sent"
-        elif outcome == "rejected" and (served.status is None or served.status < 400):
+        elif outcome == "rejected" and (served.told is None or served.told < 400):
             yield f"{served}: {span} says that it was rejected"
 
 
 def repeats_are_safe(case: Case) -> Iterator[str]:
-    """An unsafe call is sent again only where nothing was done; a keyed one carries one key on every send."""
+    """An unsafe call is tried again only where nothing was done; a keyed one carries one key on every send.
+
+    Where a redirect leads is no repetition. Who is not trusted gets no key.
+    """
     for call in case.calls:
         sends = case.sends(call)
         safety = call.text("buoy.call.safety")
+        done: Span | None = None
         for before, after in pairwise(sends):
-            outcome = before.text("buoy.error.outcome")
-            if safety == "unsafe" and outcome not in ("not_sent", "rejected"):
-                yield f"{call} is unsafe and was sent again as {after} after the outcome {outcome}"
-        keys = {served.key for send in sends for served in case.requests.get(send.key, ())}
+            done = done or (before if _may_be_done(before, after) else None)
+            if safety == "unsafe" and after.text(KIND) != REDIRECT and done is not None:
+                yield f"{call} is unsafe and was sent again as {after}; {done} may have done it"
+        keys = {served.key for served in case.read_of(call) if served.traceparent is not None}
         if len(keys) > 1 or (safety == "keyed" and None in keys):
             yield f"{call} is {safety}, and its sends carried the keys {sorted(map(str, keys))}"
 
@@ -119,33 +137,66 @@ def why_unread(case: Case, span: Span) -> str | None:
     if span.number(STATUS) is not None or span.error_type not in ("network_error", "timeout"):
         return None
     if phase == "connect":
-        refused = span.text("buoy.error.outcome") == "not_sent" and _nobody_listened(case, span)
-        return UNREAD_REFUSED if refused else None
+        return _why_unconnected(case, span)
     if phase in ("send", "receive"):
         return UNREAD_RESET if span.error_type == "network_error" else UNREAD_TIMEOUT
     return None
 
 
+def _why_unconnected(case: Case, span: Span) -> str | None:
+    if span.text("buoy.error.outcome") != "not_sent":
+        return None
+    if _nobody_listened(case, span):
+        return UNREAD_REFUSED
+    return UNREAD_LATE if span.error_type == "timeout" else None
+
+
+def _may_be_done(before: Span, after: Span) -> bool:
+    """Tell whether a send may have had its effect; one that was led elsewhere with the same method had none."""
+    method = "http.request.method"
+    if after.text(KIND) == REDIRECT and before.text(method) == after.text(method):
+        return False
+    return before.text("buoy.error.outcome") not in ("not_sent", "rejected")
+
+
 def _objection(served: Served, span: Span) -> str | None:
     status = span.number(STATUS)
-    if status is not None and served.status is not None and status != served.status:
+    if status is not None and served.told is not None and status != served.told:
         return "the server answered something else"
     if _gave_up(served, span):
         return None
     if served.status is not None:
         return "the answer was sent whole" if status is None else _misread(served.status, span)
-    if served.sent == "nothing" and status is not None:
+    if served.told is None and status is not None:
         return "no answer was sent"
+    return _cut_objection(served, span, status)
+
+
+def _cut_objection(served: Served, span: Span, status: int | None) -> str | None:
+    """Return what is wrong with what is said of an answer that broke off."""
     if served.left:
         return "the client left: that is a timeout or a cancellation"
+    if status is not None and status in MOVED:
+        return _misread(status, span)  # nobody needed the rest
+    if status is not None and status >= 400:
+        return None if span.error_type == type_of_status(status) else "a status of an error counts, whatever follows"
     return None if span.error_type == "network_error" else "the answer was cut off: that is a network_error"
 
 
 def _misread(status: int, span: Span) -> str | None:
     undecodable = span.error_type == "server_error" and span.text("buoy.error.phase") == "decode"
-    if span.error_type == type_of_status(status) or (status < 300 and undecodable):
+    refused = span.error_type == "server_error" and span.text("buoy.error.reason") == "redirect_refused"
+    if span.error_type == type_of_status(status) or (status < 300 and undecodable) or (status in MOVED and refused):
         return None
     return f"that status means error.type {type_of_status(status)}"
+
+
+def _lost_with_restart(case: Case, served: Served, span: Span) -> bool:
+    """Tell whether the end of a whole answer may have been lost with all connections, before the client had read it."""
+    ended = served.ended_at
+    if served.status is None or ended is None or span.error_type != "network_error":
+        return False
+    return any(ended <= since <= min(span.end, ended + GRACE) for since, _ in case.log.deaf)
 
 
 def _gave_up(served: Served, span: Span) -> bool:

@@ -10,6 +10,7 @@ CATEGORY = {
     "network_error": "network",
     "timeout": "network",
     "service_unavailable": "server_error",
+    "server_error": "server_error",
     "rate_limited": "rate_limiting",
     "not_found": "not_found",
 }
@@ -29,7 +30,8 @@ CALLER_ERRORS = ("not_found",)
 class Send:
     """One request on the wire, and what the server says of it; ``read=False``: it says nothing.
 
-    A ``retry`` waits for ``backoff`` seconds before it is sent.
+    A ``retry`` waits for ``backoff`` seconds before it is sent; a ``redirect`` goes to ``site``, with ``method``. The
+    server sent ``size`` bytes, or ``items``.
     """
 
     kind: str = "first"
@@ -47,6 +49,11 @@ class Send:
     left: bool = False
     read: bool = True
     key: int | None = None
+    why: str | None = None
+    site: str = "shop"
+    method: str = ""
+    size: int = 0
+    items: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,8 @@ class Ending:
     """What policies did with a call. ``refused``: by what, and for how long; ``waits`` are before its first send.
 
     ``joins`` is the span of the call that it joined; ``given_up``: seconds of the backoff before a refused retry.
+    ``once``: its body could be sent once. The caller read ``size`` bytes of text, or ``items`` of a stream, which was
+    ``early`` left before its end.
     """
 
     stop: str = ""
@@ -65,6 +74,10 @@ class Ending:
     waits: Mapping[str, float] = field(default_factory=dict)
     given_up: float = 0.0
     in_doubt: bool = False
+    once: bool = False
+    size: int | None = None
+    items: int | None = None
+    early: bool = False
 
 
 PLAIN = Ending()

@@ -1,4 +1,4 @@
-"""A run made by hand: server log, callers' notes and OTLP, as a truthful SDK would have left them. Tests then spoil it.
+"""A run made by hand: servers' logs, callers' notes and OTLP, as a truthful SDK left them. Tests then spoil it.
 
 Spans and counters are written from what each call says of itself, so nothing here depends on how the judge counts.
 """
@@ -21,14 +21,16 @@ from tests.unit.support.protobuf import BEGIN, Key, Value, attributes_of, key, p
 MS = 1_000_000
 SECOND = 1000 * MS
 PROVIDER = {"buoy.provider": "shop"}
+MOVED = (301, 302, 303, 307, 308)
 
 
 class Told(NamedTuple):
-    """What one send was told."""
+    """What one send was told, by which request."""
 
     status: int | None
     error: str
     remaining: int | None
+    served: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -36,6 +38,7 @@ class Run:
     """Everything that the files will hold. ``gauges`` are those of each export, of which there are four."""
 
     log: list[dict[str, object]] = field(default_factory=list)
+    depot: list[dict[str, object]] = field(default_factory=list)
     seen: list[dict[str, object]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     sums: Counter[Key] = field(default_factory=Counter)
@@ -47,11 +50,12 @@ class Run:
     now: int = BEGIN
     seq: int = 0
     ids: int = 0
+    strange: set[str] = field(default_factory=set)
 
-    def note(self, event: str, **fields: object) -> None:
-        """Add a line to the server's log."""
+    def note(self, event: str, *, site: str = "shop", **fields: object) -> None:
+        """Add a line to a server's log."""
         self.now += MS
-        self.log.append({"event": event, "time": self.now, **fields})
+        (self.log if site == "shop" else self.depot).append({"event": event, "time": self.now, **fields})
 
     def call(
         self, operation: str, template: str, *sends: Send, safety: str = "safe", error: str = "", end: Ending = PLAIN
@@ -96,6 +100,7 @@ class Run:
     def write(self, directory: Path) -> Path:
         """Write the files; return the directory."""
         (directory / "server.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.log))
+        (directory / "depot.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.depot))
         (directory / "callers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.seen))
         bodies = [("traces", protobuf.traces(self.spans).SerializeToString())]
         bodies += [("metrics", each.SerializeToString()) for each in self.exports()]
@@ -131,6 +136,10 @@ class Run:
     def logged(self, event: str, **fields: object) -> dict[str, object]:
         """Return the first line of that event with these fields."""
         return next(line for line in self.log if line["event"] == event and fields.items() <= line.items())
+
+    def sent_on(self, event: str, **fields: object) -> dict[str, object]:
+        """Return the first such line of who was redirected to."""
+        return next(line for line in self.depot if line["event"] == event and fields.items() <= line.items())
 
     def noted(self, **fields: object) -> dict[str, object]:
         """Return the first note of a caller with these fields."""
@@ -168,6 +177,8 @@ class Run:
             self._sum("refusals", {**PROVIDER, **what})
         if joined:
             self._event(call, "buoy.duplicate.found", {"buoy.duplicate.source": "in_flight"})
+        if end.early:
+            self._event(call, "buoy.stream.left", {})
         if end.fallback:
             what = {"buoy.fallback.source": end.fallback, "buoy.error.masked": error}
             self._event(call, "buoy.fallback.used", what)
@@ -200,33 +211,41 @@ class Run:
             "over": call.end_time_unix_nano + 1,
         }
         self.seen.append(note)
-        if error == "cancelled":
+        if end.items is not None:
+            last = self.spans[-1].end_time_unix_nano - MS // 2
+            note |= {"streamed": True, "items": end.items, "last": last, "complete": not (error or end.early)}
+        if error == "cancelled" and end.items is None:
             return
         told = self.told[(end.joins or call).span_id]
-        last = told[-1] if told else Told(None, "", None)
+        answer = told[-1] if told else Told(None, "", None)
         note |= {
             "trace": call.trace_id.hex(),
-            "status": last.status if error == last.error else None,
+            "status": answer.status if error == answer.error and note["ended"] in ("answer", "HttpError") else None,
             "attempts": said["buoy.call.attempts"],
             "sends": said["buoy.call.sends"],
             "origin": said["buoy.result.origin"],
             "duplicate": said.get("buoy.duplicate.source"),
             "waited": dict(waited),
-            "remaining": next((each.remaining for each in reversed(told) if each.status is not None), None),
+            "remaining": next((each.remaining for each in reversed(told) if each.remaining is not None), None),
+            "once": end.once,
+            "size": end.size,
             "because": RAISED.get(error, "HttpError") if end.fallback == "function" else None,
         }
 
     def _send(self, call: Span, template: str, position: int, send: Send, names: Mapping[str, str]) -> Span:
         method, _, path = template.partition(" ")
-        span = self._span(template, Span.SPAN_KIND_CLIENT, call, names)
+        elsewhere = send.kind == "redirect" or (send.kind == "resend" and self._was_led(call))
+        method = send.method or method
+        span = self._span(method if elsewhere else template, Span.SPAN_KIND_CLIENT, call, names)
         said: dict[str, Value] = {
             "buoy.attempt.kind": send.kind,
             "buoy.attempt.number": send.number,
             "http.request.method": method,
-            "url.template": path,
-            "url.full": f"http://127.0.0.1{path}",
+            "url.full": "http://127.0.0.1/REDACTED" if elsewhere else f"http://127.0.0.1{path}",
             "server.address": "127.0.0.1",
         }
+        if not elsewhere:
+            said["url.template"] = path
         if position:
             said["http.request.resend_count"] = position
         if send.status is not None:
@@ -236,8 +255,13 @@ class Run:
         if send.kind == "retry" and send.reason is not None:
             said["buoy.retry.reason"] = send.reason
             self._sum("retries", {**names, "buoy.retry.reason": send.reason})
-        remaining = self._serve(send, template, span) if send.read else None
-        self.told[call.span_id].append(Told(send.status, send.error or "", remaining))
+        answer = Told(send.status, send.error or "", None)
+        if send.read:
+            via = self._via(call) if elsewhere else None
+            answer = self._serve(send, f"{method} /led" if elsewhere else template, span, via)
+        self.told[call.span_id].append(answer)
+        if send.why is not None:
+            said["buoy.error.reason"] = send.why
         if send.phase is not None and send.outcome is not None:
             said |= {"buoy.error.phase": send.phase, "buoy.error.outcome": send.outcome}
         self._end(span, {**said, **labels(send.error)})
@@ -245,23 +269,43 @@ class Run:
         self._error_count("attempt", send.error)
         return span
 
-    def _serve(self, send: Send, operation: str, span: Span) -> int | None:
-        """Log a request and its answer; return what is left of the quota."""
-        self.seq += 1
+    def _was_led(self, call: Span) -> bool:
+        """Tell whether the send before was where a redirect had led."""
+        return "url.template" not in attributes_of(self.spans[-1]) and self.spans[-1].parent_span_id == call.span_id
+
+    def _via(self, call: Span) -> str:
+        """Return which request leads here."""
+        return [told.served for told in self.told[call.span_id] if told.served and told.status in MOVED][-1] or ""
+
+    def _serve(self, send: Send, operation: str, span: Span, via: str | None) -> Told:
+        """Log a request and its answer; return what it told."""
+        at_home = send.site == "shop"
+        self.seq, number = (self.seq + 1, self.seq + 1) if at_home else (self.seq, len(self.depot) // 2 + 1)
+        strange = not at_home or (via is not None and via in self.strange)
+        name = f"{send.site}-{number}"
+        if strange:
+            self.strange.add(name)
         self.note(
             "request",
-            seq=self.seq,
+            site=send.site,
+            seq=number,
             method=operation.partition(" ")[0],
             operation=operation,
-            traceparent=f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01",
+            traceparent=None if strange else f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01",
+            via=via,
+            headers=["accept", "host"] if strange else ["accept", "authorization", "host", "traceparent", "x-customer"],
+            received=0,
             fault=send.fault,
             key=send.key,
+            **({} if at_home else {"head": f"{operation} HTTP/1.1"}),
         )
         status = send.status if send.sent == "whole" else None
-        remaining = None if send.sent == "nothing" else 100 - self.seq
+        remaining = None if send.sent == "nothing" or not at_home else 100 - self.seq
         ending = {"status": status, "sent": send.sent, "left": send.left, "fault": send.fault}
-        self.note("answer", seq=self.seq, **ending, retry_after=send.retry_after, remaining=remaining)
-        return remaining
+        ending |= {"told": None if send.sent == "nothing" else send.status or 200, "moved": send.status in MOVED}
+        ending |= {"size": send.size, "items": send.items, "retry_after": send.retry_after, "remaining": remaining}
+        self.note("answer", site=send.site, seq=number, **ending)
+        return Told(send.status, send.error or "", remaining, name)
 
     def _span(self, name: str, kind: "Span.SpanKind.ValueType", parent: Span | None, given: Mapping[str, str]) -> Span:
         self.ids += 1

@@ -8,105 +8,26 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from buoy.cli.demo.faults import OK, PLAN, Dice, Fault
+from buoy.cli.demo.faults import OK, PLAN, Cut, Dice, Fault
 from buoy.cli.demo.journal import Journal
 from buoy.cli.demo.quota import Quota
 from buoy.cli.demo.server import Server
-from tests.unit.support.process import PATIENCE, ROOT, Process, running, until
+from tests.unit.support.demo_server import HOST, MODULE, Served, ask
+from tests.unit.support.process import PATIENCE, ROOT, running, until
 
-MODULE = "buoy.cli.demo.server"
-HOST = "127.0.0.1"
 TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
-EVER = "3600"
-BY_STATUS = [fault for fault in PLAN if fault.status is not None]
-
-
-class Served:
-    """A running server and what it logged since this was made."""
-
-    def __init__(self, process: Process, path: Path) -> None:
-        self.process = process
-        self._path = path
-        self._skipped = 0
-        # A client has its answer a moment before the log has its end: what another test began must not be ours.
-        self._skipped = until(lambda: len(self.log()) if len(self.log("request")) == len(self.log("answer")) else None)
-
-    def log(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Return the new lines of the log, or those of one event."""
-        return [line for line in self._lines()[self._skipped :] if event in (None, line["event"])]
-
-    def logged(self, *events: str) -> list[dict[str, Any]]:
-        """Wait until the new lines are of exactly these events, in any order; return them."""
-        return until(lambda: self.log() if Counter(line["event"] for line in self.log()) == Counter(events) else None)
-
-    def answer(self) -> dict[str, Any]:
-        """Wait until the only new request has ended; return how."""
-        (answer,) = until(lambda: self.log("answer") or None)
-        return {name: answer[name] for name in ("status", "sent", "left", "fault", "retry_after")}
-
-    def connect(self) -> http.client.HTTPConnection:
-        """Return a new connection."""
-        return http.client.HTTPConnection(HOST, self.process.port, timeout=PATIENCE)
-
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
-        """Ask once on a connection of its own; return the status and the decoded answer."""
-        connection = self.connect()
-        try:
-            return ask(connection, method, path, body, **headers)[:2]
-        finally:
-            connection.close()
-
-    def dial(self) -> socket.socket:
-        """Return a new bare connection."""
-        return socket.create_connection((HOST, self.process.port), timeout=PATIENCE)
-
-    def _lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-
-
-def ask(
-    connection: http.client.HTTPConnection, method: str, path: str, body: object = None, **headers: str
-) -> tuple[int, Any, http.client.HTTPResponse]:
-    """Ask once on this connection; header names are written with ``_`` for ``-``."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, None if body is None else json.dumps(body), named)
-    response = connection.getresponse()
-    return response.status, json.loads(response.read()), response
+BY_STATUS = [fault for fault in PLAN if fault.status is not None and fault.cut is Cut.NOWHERE]
 
 
 def raw(fault: str) -> bytes:
     """Return a request that asks for a fault, as bytes."""
     return f"GET /products/7 HTTP/1.1\r\nHost: shop\r\nX-Fault: {fault}\r\n\r\n".encode()
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, Path]]:
-    """Run one server for all tests that need not end it; nothing goes wrong unless it is asked to."""
-    log = tmp_path_factory.mktemp("server") / "server.jsonl"
-    options = ("--port", "0", "--log", str(log), "--seed", "1", "--faults", "none", "--away", "0.05")
-    with running(MODULE, *options) as shared:
-        yield shared, log
-
-
-@pytest.fixture
-def shop(process: tuple[Process, Path]) -> Served:
-    """Return the shared server; what it logged for other tests is skipped."""
-    return Served(*process)
-
-
-@pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[Served]:
-    """Run a server that may be ended, and that stays away for ever when it restarts."""
-    log = tmp_path / "server.jsonl"
-    with running(MODULE, "--log", str(log), "--faults", "none", "--away", EVER) as own:
-        yield Served(own, log)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +44,9 @@ def mortal(tmp_path: Path) -> Iterator[Served]:
         ("PUT /stock/7", {"quantity": 3}, 200, "PUT /stock/{id}"),
         ("PUT /stock/7", {"quantity": -3}, 422, "PUT /stock/{id}"),
         ("DELETE /carts/c%201", None, 200, "DELETE /carts/{id}"),
+        ("GET /orders/9999", None, 404, "GET /orders/{id}"),
+        ("PUT /reports/7", [], 200, "PUT /reports/{id}"),
+        ("POST /checkouts", [], 422, "POST /checkouts"),
         ("DELETE /products/7", None, 405, "DELETE _OTHER"),
         ("GET /nothing", None, 404, "GET _OTHER"),
     ],
@@ -520,7 +444,20 @@ def test_plan_adds_up() -> None:
 def test_nothing_of_the_sdk_is_used() -> None:
     """The server and the receiver import the standard library, OTLP's messages and each other: no part of Buoy."""
     demo = ROOT / "sdk/buoy/cli/demo"
-    names = ("lifeline", "wire", "shop", "quota", "faults", "journal", "connection", "server", "figures", "receiver")
+    served = (
+        "wire",
+        "site",
+        "shop",
+        "depot",
+        "feeds",
+        "quota",
+        "faults",
+        "journal",
+        "delivery",
+        "connection",
+        "server",
+    )
+    names = ("lifeline", *served, "figures", "receiver")
     allowed = {*sys.stdlib_module_names, *(f"buoy.cli.demo.{name}" for name in names)}
     for name in names:
         for module in imported(demo / f"{name}.py"):

@@ -132,31 +132,34 @@ def test_figures_are_served(receiver: int, tmp_path: Path) -> None:
     status, answer = ask(receiver, "GET /figures")
     figures: dict[str, Any] = json.loads(answer)
     assert status == 200
-    assert figures["calls"] == {"success": 13, "failure": 5, "caller_error": 1, "cancelled": 1, "refused": 6}
-    assert figures["success"] == pytest.approx(13 / 26)
-    assert figures["spans"] == {"call": 26, "attempt": 28}
-    assert figures["attempts_per_call"] == pytest.approx(27 / 26)
+    assert figures["calls"] == {"success": 22, "failure": 9, "caller_error": 1, "cancelled": 3, "refused": 6}
+    assert figures["success"] == pytest.approx(22 / 41)
+    assert figures["spans"] == {"call": 41, "attempt": 58}
+    assert figures["sends"] == {"first": 34, "retry": 9, "redirect": 13, "resend": 2}
+    assert figures["attempts_per_call"] == pytest.approx(43 / 41)
     assert figures["errors"]["attempt"] == {
-        "network_error": 8,
-        "service_unavailable": 4,
+        "network_error": 12,
+        "service_unavailable": 5,
+        "server_error": 1,
         "timeout": 1,
         "not_found": 1,
         "rate_limited": 1,
     }
     assert figures["errors"]["call"] == {
-        "network_error": 4,
+        "network_error": 6,
+        "server_error": 1,
         "breaker_open": 3,
         "not_found": 1,
         "deadline_exceeded": 1,
         "concurrency_limited": 1,
         "rate_limited_locally": 1,
-        "service_unavailable": 1,
+        "service_unavailable": 2,
     }
     assert figures["time"].keys() == {"attempts", "backoff", "rate_limit", "concurrency"}
-    assert figures["time"]["backoff"] == pytest.approx(1.08)
+    assert figures["time"]["backoff"] == pytest.approx(1.09)
     assert figures["requests"] == {"traces": 1, "metrics": 4, "logs": 0}
     ends = [span.end_time_unix_nano for span in truthful().spans if not span.parent_span_id]
-    assert figures["rate"] == pytest.approx(26 / ((max(ends) - min(ends)) / 1e9))
+    assert figures["rate"] == pytest.approx(41 / ((max(ends) - min(ends)) / 1e9))
     assert 0 < figures["latency"]["p50"] <= figures["latency"]["p95"]
 
 
@@ -179,7 +182,7 @@ def test_policies_are_served(receiver: int, tmp_path: Path) -> None:
     }
     assert (figures["fallbacks"], figures["duplicates"]) == (
         {"static": 2, "function": 2},
-        {"in_flight": 2, "resend": 1},
+        {"in_flight": 2, "resend": 2},
     )
 
 
@@ -236,10 +239,10 @@ def test_newest_value_of_a_series_counts() -> None:
     figures.add_metrics(doubled)
     figures.add_metrics(earlier)
     assert figures.snapshot(now=0.0)["calls"] == {
-        "success": 26,
-        "failure": 10,
+        "success": 44,
+        "failure": 18,
         "caller_error": 2,
-        "cancelled": 2,
+        "cancelled": 6,
         "refused": 12,
     }
 

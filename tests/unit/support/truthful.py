@@ -7,6 +7,8 @@ from tests.unit.support.protobuf import Key, key
 from tests.unit.support.synthetic import PROVIDER, SECOND, Run
 
 PRODUCT, LIST, ORDER = "GET /products/{id}", "GET /products", "POST /orders"
+MOVE, LOOP, AWAY, CHECKOUT = "GET /moves/{id}", "GET /loops/{id}", "GET /away/{id}", "POST /checkouts"
+FEED, REPORT, UPLOAD = "GET /feeds/{id}", "GET /reports/{id}", "PUT /reports/{id}"
 STOCK, CART, OFFERS, REVIEWS = "PUT /stock/{id}", "DELETE /carts/{id}", "GET /offers", "GET /products/{id}/reviews"
 
 FINE = Send(status=200)
@@ -31,9 +33,12 @@ def truthful() -> Run:
     """Return the run."""
     run = Run()
     run.note("listening", port=1)
+    run.note("reset_unread")
     _faults(run)
     _policies(run)
     _outage(run)
+    _elsewhere(run)
+    _bodies(run)
     run.note("closed", reason="stop", since=run.now, unread=1, in_flight=0)
     run.gauges = [_gauges(shop) for shop in ("open", "closed", "closed", "")]
     run.earlier = run.halfway()
@@ -115,6 +120,44 @@ def _outage(run: Run) -> None:
     run.call("products.list", LIST, asked, error="service_unavailable", end=shown)
     for state, cause in TRANSITIONS:
         run.sums[run.transition("shop", state, cause)] += 1
+
+
+def _elsewhere(run: Run) -> None:
+    """Add what a provider does by leading elsewhere."""
+    to = Send(kind="redirect", status=200)
+    run.call("moves.get", MOVE, replace(FINE, status=302), replace(to, status=308), to)
+    again = Send(kind="resend", status=200)
+    lost = replace(RESET, kind="redirect", read=False)
+    run.call("moves.get", MOVE, replace(FINE, status=303), lost, again)
+    at = replace(to, site="depot")
+    run.call("away.get", AWAY, replace(FINE, status=307), at)
+    run.call("away.get", AWAY, replace(FINE, status=307), replace(at, status=302), to)
+    led = replace(to, status=302)
+    refused = replace(led, error="server_error", phase="receive", outcome="unknown", why="redirect_refused")
+    round_and_round = (replace(FINE, status=302), led, led, led, led, refused)
+    run.call("loops.get", LOOP, *round_and_round, error="server_error", end=Ending(stop="not_retryable"))
+    asked = (replace(FINE, status=303, key=7), replace(to, key=7, method="GET"))
+    run.call("checkouts.create", CHECKOUT, *asked, safety="keyed")
+    gone = replace(to, status=None, error="cancelled", fault="stall", sent="nothing", left=True)
+    run.call("moves.get", MOVE, replace(FINE, status=301), gone, error="cancelled")
+
+
+def _bodies(run: Run) -> None:
+    """Add what can happen to a body, streamed or not."""
+    run.call("feeds.read", FEED, replace(FINE, items=3), end=Ending(items=3))
+    dropped = replace(FINE, items=4, sent="part", left=True)
+    run.call("feeds.read", FEED, dropped, end=Ending(items=2, early=True))
+    broken = replace(RESET, status=200, fault="chunk-broken", sent="part", items=2)
+    run.call("feeds.read", FEED, broken, error="network_error", end=Ending(stop="not_retryable", items=2))
+    gone = replace(dropped, status=200, error="cancelled", items=2)
+    run.call("feeds.read", FEED, gone, error="cancelled", end=Ending(items=1))
+    run.call("reports.get", REPORT, replace(FINE, size=99), end=Ending(size=99))
+    cut = replace(RESET, status=200, fault="gzip-cut", sent="part", size=99)
+    run.call("reports.get", REPORT, cut, replace(AGAIN, reason="network", size=99), end=Ending(size=99))
+    once = Ending(stop="not_replayable", once=True)
+    run.call("reports.set", UPLOAD, RESET, safety="idempotent", error="network_error", end=once)
+    status = replace(BUSY, sent="part", fault="503-truncated")
+    run.call("reports.get", REPORT, status, error="service_unavailable", end=Ending(stop="max_attempts"))
 
 
 def _levels(*, gone: bool) -> dict[Key, int]:

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from buoy.cli.demo.delivery import Delivery
 from buoy.cli.demo.faults import BEYOND_QUOTA, BY_NAME, OK, Cut, Dice, Fault
 from buoy.cli.demo.journal import Ending, Journal
 from buoy.cli.demo.quota import Quota
-from buoy.cli.demo.shop import Shop
-from buoy.cli.demo.wire import Answer, MalformedError, Request, as_json, encode, read_request
+from buoy.cli.demo.site import Site
+from buoy.cli.demo.wire import Answer, MalformedError, Request, as_json, head_of, read_body, read_head
 
 # With a linger time of 0 close() sends RST instead of FIN, also when nothing is left to send.
 ABORT = struct.pack("ii", 1, 0)
+# Every answer asks to keep it. It must come back, and go nowhere else.
+SESSION = "session=demo-secret-session; Path=/"
 RESET_NEXT = replace(OK, name="reset-next", cut=Cut.UNREAD)
 
 
@@ -22,7 +25,7 @@ RESET_NEXT = replace(OK, name="reset-next", cut=Cut.UNREAD)
 class Parts:
     """What all connections share."""
 
-    shop: Shop
+    site: Site
     dice: Dice
     journal: Journal
     quota: Quota
@@ -38,7 +41,8 @@ class Connection:
         restart: Callable[[], None],
     ) -> None:
         self.reader, self.writer = streams
-        self.shop, self.dice, self.journal, self.quota = parts.shop, parts.dice, parts.journal, parts.quota
+        self.site, self.dice, self.journal, self.quota = parts.site, parts.dice, parts.journal, parts.quota
+        self.delivery = Delivery(*streams, self.dice.pause)
         self.restart = restart
         self.task = asyncio.current_task()
         self.ending: Ending | None = None
@@ -73,25 +77,37 @@ class Connection:
             self._reset()
             return False
         try:
-            request = await read_request(self.reader, first)
+            request, fault, refused = await self._read(first, fault)
         except MalformedError as error:
             self.journal.note("malformed")
-            self.writer.write(encode(as_json(400, {"error": str(error)}), {"Connection": "close"}))
+            answer = as_json(400, {"error": str(error)})
+            self.writer.write(head_of(answer, {"Connection": "close"}, len(answer.body)) + answer.body)
             return False
-        if not self.quota.take(time.monotonic()):
-            fault = BEYOND_QUOTA
-        fault, refused = _forced(request, fault)
-        self.ending = Ending(self.journal.request(request, self.shop, fault.name), fault.name)
+        self.ending = Ending(self.journal.request(request, self.site, fault.name), fault.name)
         try:
             stays = await self._answer(fault, refused or self._prepare(request, fault), self.ending)
+        except ConnectionError:
+            self.ending.left = True
+            raise
         finally:
             self.journal.answer(self.ending)
             self.ending = None
         return stays and self._after(fault, request)
 
+    async def _read(self, first: bytes, drawn: Fault) -> tuple[Request, Fault, Answer | None]:
+        """Read a request; return it, how it fares, and an answer where it asks for the impossible."""
+        request = await read_head(self.reader, first)
+        if not self.quota.take(time.monotonic()):
+            drawn = BEYOND_QUOTA
+        fault, refused = _forced(request, drawn)
+        if fault.cut is not Cut.UPLOAD or not request.has_body:
+            return await read_body(self.reader, request), fault, refused
+        await self.reader.readexactly(1)
+        return request, fault, refused
+
     def _prepare(self, request: Request, fault: Fault) -> Answer:
         if fault.status is None:
-            return self.shop.answer(request)
+            return self.site.answer(request)
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         return replace(as_json(fault.status, {"error": f"scripted {fault.name}"}), headers=headers)
 
@@ -104,20 +120,16 @@ class Connection:
         if self.reader.at_eof() or self.writer.is_closing():
             ending.left = True
             return False
-        if fault.cut is Cut.READ:
+        if fault.cut in (Cut.READ, Cut.UPLOAD):
             self._reset()
             return False
-        ending.remaining = self.quota.remaining()
-        data = encode(answer, {"X-Request-Id": f"req_{ending.seq}", **self.quota.headers(time.monotonic())})
-        if fault.cut is Cut.BODY:
-            ending.sent = "part"
-            self.writer.write(data[: -(len(answer.body) // 2)])
-            return False
-        self.writer.write(data)
-        await self.writer.drain()
-        if self.writer.transport.get_write_buffer_size() == 0:
-            ending.status, ending.sent, ending.retry_after = answer.status, "whole", fault.retry_after
-        return True
+        ending.remaining, ending.retry_after = self.quota.remaining(), fault.retry_after
+        headers = {"X-Request-Id": f"req_{ending.seq}", **self.quota.headers(time.monotonic()), "Set-Cookie": SESSION}
+        if answer.location is not None:
+            # So that whoever is asked next can say who sent them.
+            sign = "&" if "?" in answer.location else "?"
+            headers["Location"] = f"{answer.location}{sign}via={self.site.name}-{ending.seq}"
+        return await self.delivery.send(answer, headers, fault.cut, ending)
 
     def _after(self, fault: Fault, request: Request) -> bool:
         if fault.cut is Cut.IDLE:

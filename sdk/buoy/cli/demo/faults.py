@@ -12,7 +12,10 @@ class Cut(StrEnum):
     NOWHERE = "nowhere"
     UNREAD = "unread"  # reset when the first byte arrives: the request is never read
     READ = "read"  # reset after the request was read, and done
+    UPLOAD = "upload"  # reset when the first byte of the request's body arrives
     BODY = "body"  # half of the promised body, then the end
+    CHUNK = "chunk"  # half of the body in chunks, then a chunk that is none
+    GZIP = "gzip"  # all of what HTTP promises, and of the gzip in it not the end
     IDLE = "idle"  # a whole answer, then the connection is closed although it was to be kept
     NEXT = "next"  # a whole answer, then the next request on this connection is reset unread
     RESTART = "restart"  # the whole server goes away for a moment, and this request with it
@@ -32,13 +35,14 @@ class Fault:
 
 # The name is what ``X-Fault`` and the log say; the weight is how many of 1,000 random requests fare so.
 PLAN = (
-    Fault("ok", 757),
+    Fault("ok", 734),
     Fault("slow", 50, delay=(0.3, 0.8)),
     Fault("stall", 6, delay=(3.0, 3.0)),  # longer than the demo's attempt timeout
     Fault("500", 15, status=500),
     Fault("502", 15, status=502),
     Fault("503", 20, status=503),
     Fault("503-retry-after", 10, status=503, retry_after=1),
+    Fault("503-truncated", 5, status=503, cut=Cut.BODY),
     Fault("504", 10, status=504),
     Fault("429", 8, status=429),
     Fault("429-retry-after", 4, status=429, retry_after=1),  # each is a second in which nobody sends
@@ -47,9 +51,12 @@ PLAN = (
     Fault("reset-before-read", 20, cut=Cut.UNREAD),
     Fault("reset-after-read", 20, cut=Cut.READ),
     Fault("truncated", 15, cut=Cut.BODY),
+    Fault("chunk-broken", 10, cut=Cut.CHUNK),
+    Fault("gzip-cut", 8, cut=Cut.GZIP),
     Fault("close-idle", 15, cut=Cut.IDLE),
     Fault("reset-next", 10, cut=Cut.NEXT),
     Fault("quota", 0, status=429),  # not random: what was asked for is beyond the quota
+    Fault("reset-in-upload", 0, cut=Cut.UPLOAD),
     Fault("hang", 0, delay=(3600.0, 3600.0)),  # no answer, ever
     Fault("restart", 0, cut=Cut.RESTART),  # random restarts come by time, not by request: RESTARTS
 )
@@ -79,6 +86,10 @@ class Dice:
     def delay(self, fault: Fault) -> float:
         """Choose how many seconds the answer takes."""
         return self._random.uniform(*fault.delay)
+
+    def pause(self) -> float:
+        """Choose how many seconds the next item of a stream takes."""
+        return self._random.uniform(0.003, 0.02)
 
     def restarts(self) -> list[float]:
         """Choose when the server restarts, in seconds after the first request."""

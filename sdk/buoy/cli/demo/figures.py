@@ -41,6 +41,7 @@ class Figures:
 
     def __init__(self) -> None:
         self._spans: Counter[str] = Counter()
+        self._sends: Counter[str] = Counter()
         self._attempts = 0
         self._time: defaultdict[str, float] = defaultdict(float)
         self._recent: deque[Finished] = deque(maxlen=KEPT)
@@ -77,6 +78,7 @@ class Figures:
             "rate": len(recent) / self._covered(),
             "latency": {"p50": percentile(durations, 0.5), "p95": percentile(durations, 0.95)},
             "attempts_per_call": self._attempts / ended if ended else None,
+            "sends": dict(self._sends),
             "errors": {level: dict(self._errors(level)) for level in ("attempt", "call")},
             "refusals": dict(self._sum("buoy.client.refusals", _refusal)),
             "fallbacks": dict(self._sum("buoy.client.fallbacks", lambda has: has.get("buoy.fallback.source"))),
@@ -89,7 +91,10 @@ class Figures:
     def _add_span(self, span: Span | None) -> None:
         attributes = {} if span is None else {item.key: item for item in span.attributes}
         if span is None or "buoy.request.id" not in attributes:
-            self._spans["attempt" if "buoy.attempt.kind" in attributes else "other"] += 1
+            kind = attributes.get("buoy.attempt.kind")
+            self._spans["other" if kind is None else "attempt"] += 1
+            if kind is not None:
+                self._sends[kind.value.string_value] += 1
             return
         self._spans["call"] += 1
         if "buoy.call.attempts" in attributes:

@@ -1,7 +1,8 @@
 """``buoy demo``: a service calls a faulty provider through Buoy, and its exported telemetry is shown as it arrives.
 
-Three processes: the provider (which logs every request it reads), the OTLP receiver, and this one, the service (whose
-callers note what they saw). Logs, notes and telemetry are left in a directory, where a judge can compare them.
+Four processes: the provider and another server, to which it redirects (both log every request they read), the OTLP
+receiver, and this one, the service (whose callers note what they saw). Logs, notes and telemetry are left in a
+directory, where a judge can compare them.
 """
 
 import argparse
@@ -9,13 +10,14 @@ import asyncio
 import logging
 import os
 import secrets
+from contextlib import ExitStack
 from pathlib import Path
 
 import buoy
 from buoy.cli.demo.callers import Callers
 from buoy.cli.demo.load import Load
 from buoy.cli.demo.processes import Process
-from buoy.cli.demo.service import Shop
+from buoy.cli.demo.service import SECRET, Shop
 from buoy.cli.demo.view import REDRAW, View, closing, fetch
 
 # The provider goes away for so many seconds at a time, and lets one client send so many requests per second.
@@ -42,22 +44,37 @@ def main(arguments: argparse.Namespace) -> int:
         os.environ.setdefault(variable, value)
     _log_to(out / "service.log")
     print(f"seed {seed}: {arguments.workers} callers for {arguments.seconds:g} s against a provider that misbehaves")
-    server = Process("buoy.cli.demo.server", "--log", str(out / "server.jsonl"), "--seed", str(seed), *_TEMPER)
-    with server as shop, Process("buoy.cli.demo.receiver", "--out", str(out)) as receiver:
+    with ExitStack() as running:
+        shop, receiver = _start(running, out, seed)
         telemetry = buoy.setup(service_name="buoy-demo", endpoint=f"http://127.0.0.1:{receiver.port}")
         asyncio.run(_run(arguments, seed, shop.port, receiver.port))
         exported = telemetry.flush(30.0)
         print(f"\nat the end: {closing(fetch(receiver.port))}")
         telemetry.shutdown()
-    print(f"\nIn {out}/: the provider's log (server.jsonl), the callers' notes (callers.jsonl), and otlp.jsonl.")
+    print(
+        f"\nIn {out}/: the logs of the provider (server.jsonl) and of who it redirects to (depot.jsonl), the callers' "
+        "notes (callers.jsonl), and otlp.jsonl."
+    )
     if not exported:
         print("Not everything was exported: the receiver did not answer in time.")
     return 0 if exported else 1
 
 
+def _start(running: ExitStack, out: Path, seed: int) -> tuple[Process, Process]:
+    """Start what the service talks to: the provider, and the receiver of its telemetry."""
+    server = "buoy.cli.demo.server"
+    depot = Process(server, "--log", str(out / "depot.jsonl"), "--site", "depot", "--faults", "none")
+    running.enter_context(depot)
+    sends_on = ("--depot", f"http://127.0.0.1:{depot.port}")
+    shop = Process(server, "--log", str(out / "server.jsonl"), "--seed", str(seed), *_TEMPER, *sends_on)
+    receiver = Process("buoy.cli.demo.receiver", "--out", str(out))
+    return running.enter_context(shop), running.enter_context(receiver)
+
+
 async def _run(arguments: argparse.Namespace, seed: int, port: int, receiver: int) -> None:
     callers = Callers(arguments.out / "callers.jsonl")
-    async with Shop(base_url=f"http://127.0.0.1:{port}") as shop:
+    headers = {"X-Customer": f"{SECRET}-customer"}
+    async with Shop(base_url=f"http://127.0.0.1:{port}", headers=headers) as shop:
         load = Load(shop, callers, seed=seed, workers=arguments.workers, seconds=arguments.seconds)
         watching = asyncio.create_task(_watch(receiver, arguments.seconds))
         try:

@@ -1,4 +1,4 @@
-"""The demo's provider: a process that serves the shop, spoils some answers as the plan says, and logs what it read.
+"""The demo's provider: a process that serves a site, spoils some answers as the plan says, and logs what it read.
 
 ``python -m buoy.cli.demo.server --port 0 --log FILE.jsonl --seed N``. It owns the listening socket and its restarts;
 the plan is in ``faults.py``, the log in ``journal.py``. Nothing of the SDK is used: what it logs is a second opinion.
@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from buoy.cli.demo.connection import ABORT, Connection, Parts
+from buoy.cli.demo.depot import Depot
 from buoy.cli.demo.faults import Dice
 from buoy.cli.demo.journal import Journal
 from buoy.cli.demo.lifeline import announce, on_end
 from buoy.cli.demo.quota import Quota
 from buoy.cli.demo.shop import Shop
+from buoy.cli.demo.site import Site
 
 HOST = "127.0.0.1"
 BACKLOG = 128
@@ -26,13 +28,21 @@ class Server:
     """The listening socket and all connections. A restart takes ``away`` seconds; ``restarts`` has random ones."""
 
     def __init__(
-        self, port: int, dice: Dice, journal: Journal, *, away: float, restarts: bool, quota: int | None = None
+        self,
+        port: int,
+        dice: Dice,
+        journal: Journal,
+        *,
+        away: float,
+        restarts: bool,
+        quota: int | None = None,
+        site: Site | None = None,
     ) -> None:
         # This socket never listens. It holds the port through a restart: the kernel would give it to somebody else, or
         # connect a client that calls it to itself.
         self._guard = _bound(port)
         self.port: int = self._guard.getsockname()[1]
-        self._parts = Parts(shop=Shop(), dice=dice, journal=journal, quota=Quota(quota))
+        self._parts = Parts(site=site or Shop(), dice=dice, journal=journal, quota=Quota(quota))
         self._journal = journal
         self._dice = dice
         self._away = away
@@ -158,7 +168,8 @@ async def serve(options: argparse.Namespace) -> None:
         loop.call_soon_threadsafe(ended.set)
 
     on_end(stop)
-    journal = Journal(options.log)
+    is_depot = options.site == Depot.name
+    journal = Journal(options.log, heads=is_depot)
     server = Server(
         options.port,
         Dice(options.seed, options.faults),
@@ -166,6 +177,7 @@ async def serve(options: argparse.Namespace) -> None:
         away=options.away,
         restarts=options.restarts,
         quota=options.quota,
+        site=Depot() if is_depot else Shop(options.depot),
     )
     server.listen()
     announce(server.port)
@@ -186,6 +198,8 @@ def main() -> None:
     parser.add_argument(
         "--quota", type=int, metavar="N", help="requests per second, told in headers (default: no quota)"
     )
+    parser.add_argument("--site", choices=("shop", Depot.name), default="shop", help="what is served")
+    parser.add_argument("--depot", default="", metavar="ORIGIN", help="where the shop sends on who asks for parcels")
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import buoy
 
+# What begins like this must reach the shop and nobody else: neither who it redirects to, nor telemetry.
+SECRET = "demo-secret"  # noqa: S105  # it guards nothing: it is there to be looked for
 NO_OFFERS: dict[str, Any] = {"data": []}
 
 
@@ -17,7 +19,9 @@ class Shop(
     timeout=buoy.Timeout(total=6, attempt=1.5),
     retry=buoy.Retry(max_attempts=4, base=0.05),
     breaker=buoy.Breaker(window=1, wait=0.5),  # the memory of a demo is short
-    concurrency=buoy.Concurrency(3, max_wait=0.2),
+    concurrency=buoy.Concurrency(4, max_wait=0.2),
+    auth=buoy.Bearer(f"{SECRET}-token"),
+    cookies=True,
 ):
     """The provider: its policies above, its operations below, some with policies of their own."""
 
@@ -34,3 +38,13 @@ class Shop(
     note = buoy.post("/orders", name="orders.create_unkeyed")
     stock = buoy.put("/stock/{id}", name="stock.set")
     cart = buoy.delete("/carts/{id}", name="carts.delete")
+    # What the provider answers by leading elsewhere: to itself, for ever, and to somebody else.
+    moved = buoy.get("/moves/{id}", name="moves.get")
+    loop = buoy.get("/loops/{id}", name="loops.get")
+    checkout = buoy.post("/checkouts", key_header="Idempotency-Key", name="checkouts.create")
+    away = buoy.get("/away/{id}", name="away.get")
+    parcel = buoy.post("/parcels", key_header="Idempotency-Key", name="parcels.create")
+    # What is large, or takes its time.
+    feed = buoy.get("/feeds/{id}", name="feeds.read")
+    report = buoy.get("/reports/{id}", name="reports.get")
+    upload = buoy.put("/reports/{id}", name="reports.set")

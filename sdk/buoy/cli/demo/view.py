@@ -66,6 +66,7 @@ def panel(figures: Figures, title: str) -> Group:
     results, policies = Table.grid(padding=(0, 3)), Table.grid(padding=(0, 3))
     results.add_row(
         _counts("calls", figures["calls"]),
+        _counts("sends", figures["sends"]),
         _counts("failed attempts", figures["errors"]["attempt"]),
         _counts("failed calls", figures["errors"]["call"]),
         _counts("time, s", figures["time"]),
@@ -102,6 +103,7 @@ def closing(figures: Figures) -> str:
     """Return the last figures as plain text."""
     parts = [
         ("calls by result", figures["calls"]),
+        ("sends by kind", figures["sends"]),
         ("errors of attempts", figures["errors"]["attempt"]),
         ("errors of calls", figures["errors"]["call"]),
         ("refusals", figures["refusals"]),
