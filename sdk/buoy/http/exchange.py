@@ -193,7 +193,7 @@ class Exchange:
         if fault is not None:
             # The source of the body failed, and the connection only because of that.
             self.call.own = True
-            self.close(UNKNOWN)
+            self.close(UNKNOWN if isinstance(fault, Exception) else CANCELLED)
             if fault is error:
                 return
             try:

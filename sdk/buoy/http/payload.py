@@ -96,7 +96,7 @@ class Pieces:
         if self.spent:
             msg = f"{self._owner}: the body can be sent once, and was; give a function that makes it for each send."
             raise TypeError(msg)
-        faults: list[Exception] = []
+        faults: list[BaseException] = []
         upload = Upload(self._owner, self._source, faults)
         headers = {"Content-Type": "application/octet-stream"}
         return Opened(upload, headers, faults=faults, release=self._source.close if self._owned else None)

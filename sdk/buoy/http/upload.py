@@ -34,7 +34,7 @@ class Opened:
         headers: dict[str, str],
         data: bytes | None = None,
         *,
-        faults: Sequence[Exception] = (),
+        faults: Sequence[BaseException] = (),
         release: Callable[[], object] | None = None,
         within: Sequence["Opened"] = (),
     ) -> None:
@@ -54,7 +54,7 @@ class Opened:
                 headers.setdefault(name, value)
 
     @property
-    def fault(self) -> Exception | None:
+    def fault(self) -> BaseException | None:
         """What the source of the body raised while it was sent."""
         faults = [*self._faults, *(opened.fault for opened in self._within)]
         return next((fault for fault in faults if fault is not None), None)
@@ -104,7 +104,7 @@ class Source(Protocol):
 class Upload(aiohttp.Payload):
     """One source as aiohttp sends it, for one send."""
 
-    def __init__(self, owner: str, source: Source, faults: list[Exception]) -> None:
+    def __init__(self, owner: str, source: Source, faults: list[BaseException]) -> None:
         super().__init__(source, content_type="application/octet-stream")
         self._owner = owner
         self._source = source
@@ -149,6 +149,11 @@ class Upload(aiohttp.Payload):
     async def _noted(self, step: Awaitable[T]) -> T:
         try:
             return await step
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                self._faults.append(error)  # nobody has cancelled the writing: it is what the source was waiting for
+            raise
         except Exception as error:
             self._faults.append(error)
             raise

@@ -72,6 +72,23 @@ async def test_what_the_source_raises_is_no_fault_of_the_provider(
         assert (fault.verdict.error_type, fault.meta) == ("network_error", None)
 
 
+async def test_a_cancellation_of_the_source_s_own_is_one() -> None:
+    """An iterator that waits for a task that is cancelled ends the call as cancelled, and nobody is blamed."""
+    waited_for = asyncio.create_task(asyncio.sleep(0))
+    waited_for.cancel()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield CONTENT
+        await waited_for
+
+    async with FaultyServer() as server, Shop(base_url=server.url, breaker=buoy.Breaker(minimum_calls=1)) as shop:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(shop.make(data=pieces()), BOUND)
+        assert is_neutral(shop)
+        assert shop.snapshot().calls[buoy.CallResult.CANCELLED] == 1
+        await shop.make(json={})
+
+
 def raising(fault: Exception) -> Callable[[], Any]:
     """Return a factory that fails."""
 
