@@ -17,7 +17,7 @@ from buoy.cli.chronicle import Chronicle
 from buoy.cli.target import NotCallableError, Target, parse
 from buoy.http import headers as http_headers
 from buoy.http.body import Decoder, plain
-from buoy.http.transport import Answer
+from buoy.http.request import Answer
 from buoy.pipeline.call import Call
 from buoy.provider.operation import SAFETY
 

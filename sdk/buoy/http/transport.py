@@ -2,19 +2,18 @@
 
 import asyncio
 import math
-import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
-from aiohttp import CookieJar
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from buoy.errors import HttpError
 from buoy.http import body, failures, redirect
+from buoy.http.cookies import Cookies
 from buoy.http.credentials import Outgoing, Signer
 from buoy.http.dialects import COMMON
 from buoy.http.exchange import Exchange
@@ -23,10 +22,9 @@ from buoy.http.payload import NOTHING
 from buoy.http.pool import Pool
 from buoy.http.reading import Bodies
 from buoy.http.redirect import Body, Hop, NoHop
+from buoy.http.request import Answer, Request
 from buoy.http.rules import Rule, judge
-from buoy.http.sizes import Sizes
 from buoy.http.stream import Stream
-from buoy.http.upload import Payload
 from buoy.outcome import AttemptKind
 from buoy.pipeline.admission import another_turn
 from buoy.pipeline.call import Call, Target
@@ -39,61 +37,16 @@ _PROBLEM = "application/problem+json"
 HandOver = Callable[[Stream[Any]], Awaitable[None]]
 
 
-class Request:
-    """What one call sends, the same on every try. The secrets in it stay out of its repr."""
-
-    __slots__ = ("decoder", "headers", "method", "payload", "sizes", "url")
-
-    def __init__(  # noqa: PLR0917  # on the way of every call: positions cost half of what names do
-        self,
-        method: str,
-        url: URL,
-        headers: CIMultiDict[str],
-        payload: Payload,
-        decoder: body.Decoder[Any],
-        sizes: Sizes,
-    ) -> None:
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.payload = payload
-        self.decoder = decoder
-        self.sizes = sizes
-
-    def identity(self) -> tuple[object, ...]:
-        """Return all of it in a form that is equal for identical requests."""
-        # A body that is not known in advance equals none but itself.
-        sent = getattr(self.payload, "identity", self.payload)
-        return self.method, str(self.url), tuple(self.headers.items()), sent
-
-    def first(self) -> Hop:
-        """Return it as the first of a chain of redirects, when it has been sent."""
-        payload = self.payload
-        state = Body.NONE if payload is NOTHING else Body.SPENT if payload.spent else Body.REPLAYABLE
-        return Hop(self.method, self.url, self.headers, state)
-
-    def __repr__(self) -> str:
-        return f"<Request {self.method} {self.url.origin()}>"
-
-
-class Answer(NamedTuple):
-    """A complete answer."""
-
-    value: Any
-    status: int
-    headers: Mapping[str, str]
-
-
 class HttpTransport:
     """What one provider sends and gets, in one event loop.
 
     Credentials, cookies and ``traceparent`` go to the ``trusted`` origins and nowhere else; at most ``redirects`` of
-    a try are followed. Without ``jar`` no cookies are kept.
+    a try are followed. Without ``cookies`` none are kept.
     """
 
     __slots__ = (
         "_bodies",
-        "_jar",
+        "_cookies",
         "_pool",
         "_reads_successes",
         "_redirects",
@@ -109,14 +62,14 @@ class HttpTransport:
         *,
         trusted: frozenset[Origin],
         redirects: int = redirect.MAX_HOPS,
-        jar: CookieJar | None = None,
+        cookies: Cookies | None = None,
         signer: Signer | None = None,
         rules: tuple[Rule, ...] = COMMON,
     ) -> None:
         self._pool = pool
         self._trusted = trusted
         self._redirects = redirects
-        self._jar = jar
+        self._cookies = cookies
         self._signer = signer
         self._rules = rules
         self._reads_successes = any(rule.in_success for rule in rules)
@@ -162,7 +115,7 @@ class HttpTransport:
 
     async def _ask(self, exchange: Exchange, request: Request) -> aiohttp.ClientResponse:
         call, url, sent, data = exchange.call, request.url, request.headers, None
-        if request.payload is NOTHING and self._signer is None and self._jar is None:
+        if request.payload is NOTHING and self._signer is None and self._cookies is None:
             exchange.begin()
             limit = call.limit
         else:
@@ -185,7 +138,7 @@ class HttpTransport:
                 origins=self._trusted,
                 withheld=withheld,
                 max_hops=self._redirects,
-                revisits=self._jar is not None,
+                revisits=self._cookies is not None,
             )
             hop = redirect.follow(trail, response.status, response.headers.getall("Location", ()), rules)
             if isinstance(hop, NoHop):
@@ -208,8 +161,8 @@ class HttpTransport:
             opened = await _in_time(exchange, exchange.open_body(), "opening the body")
             opened.add_to(sent)
             data, known = opened.body, opened.data
-        if hop.trusted and self._jar is not None:
-            _add_cookies(sent, self._jar, url)
+        if hop.trusted and self._cookies is not None:
+            self._cookies.add_to(sent, url)
         if hop.trusted and self._signer is not None:
             outgoing = Outgoing(hop.method, url, sent, known)
             if self._signer.waits:
@@ -250,8 +203,8 @@ class HttpTransport:
         exchange.received(response)
         if timeout is not None and timeout.between_bytes != timeout.first_byte:
             _watch_silence(exchange, response, timeout.between_bytes)
-        if self._jar is not None and trusted:
-            _keep_cookies(self._jar, response, url)
+        if self._cookies is not None and trusted:
+            self._cookies.keep(response, url)
         return response
 
     def _limit(self, total: float, first_byte: float | None) -> aiohttp.ClientTimeout:
@@ -300,8 +253,6 @@ async def _within(seconds: float, doing: Awaitable[T]) -> T:
 
 # aiohttp takes 0 for no limit at all.
 _SHORTEST = 1e-3
-# By an expiry at the epoch a cookie is taken back, and aiohttp 3.14 takes it for no date (aiohttp#13692).
-_EPOCH = re.compile(r"(?i)(;\s*expires=[^;]*\b0?1[ -]jan[ -](?:19)?70 00:00:0)0")
 
 
 def _watch_silence(exchange: Exchange, response: aiohttp.ClientResponse, limit: float | None) -> None:
@@ -317,20 +268,6 @@ def _watch_silence(exchange: Exchange, response: aiohttp.ClientResponse, limit: 
 def _target(hop: Hop) -> Target:
     place = origin(hop.url)
     return Target(hop.method, f"{hop.url.origin()}/REDACTED", place.host, place.port)
-
-
-def _keep_cookies(jar: CookieJar, response: aiohttp.ClientResponse, url: URL) -> None:
-    said = response.headers.getall("Set-Cookie", ())
-    if said:
-        jar.update_cookies_from_headers([_EPOCH.sub(r"\g<1>1", each) for each in said], url)
-
-
-def _add_cookies(sent: CIMultiDict[str], jar: CookieJar, url: URL) -> None:
-    """Add what the jar has for this URL to the cookies that the caller gave."""
-    kept = [f"{cookie.key}={cookie.coded_value}" for cookie in jar.filter_cookies(url).values()]
-    if kept:
-        given = sent.get("Cookie")
-        sent["Cookie"] = "; ".join(kept if given is None else [given, *kept])
 
 
 async def _in_time(exchange: Exchange, step: Coroutine[Any, Any, T], what: str) -> T:

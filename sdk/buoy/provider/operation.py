@@ -16,8 +16,9 @@ from buoy.http import headers as http_headers
 from buoy.http import url as http_url
 from buoy.http.body import Decoder
 from buoy.http.payload import NOTHING, prepare
+from buoy.http.request import Answer, Request
 from buoy.http.sizes import Sizes
-from buoy.http.transport import Answer, HandOver, Request
+from buoy.http.transport import HandOver
 from buoy.http.url import Template, Value
 from buoy.options import INHERIT, Inherit
 from buoy.outcome import Safety

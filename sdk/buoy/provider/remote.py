@@ -11,6 +11,7 @@ from buoy import options
 from buoy.errors import ConfigurationError
 from buoy.http import headers as http_headers
 from buoy.http.auth import Auth
+from buoy.http.cookies import Cookies
 from buoy.http.credentials import AuthFunction, Signer
 from buoy.http.dialects import COMMON
 from buoy.http.location import origin, trusted_origin
@@ -115,8 +116,7 @@ class Remote:
             pool,
             trusted=self.trusted,
             redirects=said.redirects,
-            # Hosts that are addresses have cookies too; whose they are is decided by origin.
-            jar=aiohttp.CookieJar(unsafe=True) if said.cookies else None,
+            cookies=Cookies() if said.cookies else None,
             signer=self._signer(),
             rules=resolve(self._owner, said.rules, COMMON),
         )

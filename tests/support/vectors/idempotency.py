@@ -7,7 +7,7 @@ from typing import Any
 
 import buoy
 from buoy.http import failures, headers
-from buoy.http.transport import Answer
+from buoy.http.request import Answer
 from buoy.pipeline.call import Call
 from tests.support.vectors.component import Component, Fields
 

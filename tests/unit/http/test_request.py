@@ -1,4 +1,4 @@
-"""The parts of the transport that need no socket."""
+"""What a call asks for, as it may be shown."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from yarl import URL
 
 from buoy.http.body import Decoder
 from buoy.http.payload import prepare
+from buoy.http.request import Request
 from buoy.http.sizes import Sizes
-from buoy.http.transport import Request
 
 CANARY = "canary-30aa"
 
