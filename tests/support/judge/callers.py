@@ -87,12 +87,16 @@ def same_answer(case: Case) -> Iterator[str]:
 
 
 def same_quota(case: Case) -> Iterator[str]:
-    """What is left of the quota is what was told last; who left a flight may know less. Strangers have no quota."""
+    """What is left of the quota is what was told last; who left a flight may know less.
+
+    A stranger has no quota of ours, nor has who was asked by one: nobody knew there whose request it was.
+    """
     for caller, call in pairs(case):
         if case.may_be_outlived(call) or (joined(call) and left(call)):
             continue
         answered = [send for send in _sends(case, call) if send.number(STATUS) is not None]
-        said = [served.remaining for send in answered for served in case.requests.get(send.key, ())]
+        served = [each for send in answered for each in case.requests.get(send.key, ())]
+        said = [each.remaining for each in served if case.trusts(each)]
         told = next((remaining for remaining in reversed(said) if remaining is not None), None)
         if caller.remaining != told:
             yield f"{caller} was told of {caller.remaining} requests left, the server said {told}"

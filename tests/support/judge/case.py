@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tests.support.judge.callerlog import Seen
 from tests.support.judge.otlp import SCOPE, Exported, Key, Point, Span
-from tests.support.judge.serverlog import Served, ServerLog
+from tests.support.judge.serverlog import DEPOT, Served, ServerLog
 
 TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 RESENDS = "http.request.resend_count"
@@ -94,6 +94,15 @@ class Case:
     def request(self, name: str | None) -> Served | None:
         """Return the request that redirects call so."""
         return self._by_name.get(name or "")
+
+    def trusts(self, served: Served) -> bool:
+        """Tell whether a request came from the service by the provider alone: no stranger on the way led it there."""
+        here: Served | None = served
+        while here is not None:
+            if here.site == DEPOT:
+                return False
+            here = self.request(here.via)
+        return True
 
     def read_of(self, call: Span) -> list[Served]:
         """Return the requests of a call that were read, in the order of its sends."""

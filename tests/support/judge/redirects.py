@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from tests.support.judge.case import KIND, REDIRECT, RESEND, Case, counts_as, joined
 from tests.support.judge.contract import HARMLESS, MOST_REDIRECTS, MOVED
 from tests.support.judge.otlp import SECRET, Span
-from tests.support.judge.serverlog import DEPOT, Served
+from tests.support.judge.serverlog import DEPOT
 
 REFUSED = "redirect_refused"
 STATUS = "http.response.status_code"
@@ -16,7 +16,7 @@ BETWEEN = ("cancelled", "timeout", "rate_limited_locally")
 def nothing_secret_leaves(case: Case) -> Iterator[str]:
     """Who is not trusted gets no credential, cookie, key or traceparent: not a header that is not known as harmless."""
     for served in case.served:
-        if trusted(case, served):
+        if case.trusts(served):
             continue
         told = sorted({*served.headers} - HARMLESS)
         if told:
@@ -29,7 +29,7 @@ def trusted_are_told(case: Case) -> Iterator[str]:
     """Who is trusted gets the credentials and the traceparent on every send, redirects included."""
     for served in case.served:
         missing = {"authorization", "traceparent", "x-customer"} - {*served.headers}
-        if trusted(case, served) and missing:
+        if case.trusts(served) and missing:
             yield f"{served} was not told {', '.join(sorted(missing))}"
 
 
@@ -73,16 +73,6 @@ def redirects_tell_no_path(case: Case) -> Iterator[str]:
         span = case.spans.get(case.key(served))
         if served.site == DEPOT and span is not None and span.text(KIND) not in (REDIRECT, RESEND):
             yield f"{served} is not the provider: {span} is of the kind {span.text(KIND)}"
-
-
-def trusted(case: Case, served: Served) -> bool:
-    """Tell whether a request came from the service by the provider alone: no stranger on the way led it there."""
-    here: Served | None = served
-    while here is not None:
-        if here.site == DEPOT:
-            return False
-        here = case.request(here.via)
-    return True
 
 
 def between_hops(send: Span) -> bool:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 
-from tests.support.judge import breakers, callers, kinds, metrics, redirects, streams, times, wire
+from tests.support.judge import breakers, callers, kinds, metrics, streams, times, wire
 from tests.support.judge.callerlog import ANSWER, Seen
 from tests.support.judge.case import DUPLICATE, KIND, STOP, Case
 from tests.support.judge.otlp import Span
@@ -20,7 +20,7 @@ def render(case: Case) -> str:
         f"server: {len(log.requests)} requests read, {log.reset_unread} reset unread, {log.closed_idle} closed idle, "
         f"{log.dropped_unread} dropped at a closing of its socket"
     )
-    strangers = [served for served in case.served if not redirects.trusted(case, served)]
+    strangers = [served for served in case.served if not case.trusts(served)]
     depot = (
         f"depot: {len(case.depot.requests)} requests read; {len(strangers)} that nobody trusts, "
         f"{sum('authorization' in served.headers for served in strangers)} of them with credentials"

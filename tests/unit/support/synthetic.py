@@ -305,7 +305,7 @@ class Run:
         ending |= {"told": None if send.sent == "nothing" else send.status or 200, "moved": send.status in MOVED}
         ending |= {"size": send.size, "items": send.items, "retry_after": send.retry_after, "remaining": remaining}
         self.note("answer", site=send.site, seq=number, **ending)
-        return Told(send.status, send.error or "", remaining, name)
+        return Told(send.status, send.error or "", None if strange else remaining, name)
 
     def _span(self, name: str, kind: "Span.SpanKind.ValueType", parent: Span | None, given: Mapping[str, str]) -> Span:
         self.ids += 1
