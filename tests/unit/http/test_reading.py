@@ -25,6 +25,7 @@ class Protocol:
         self.was_closed = False
         self.lost: Exception | None = None
         self._reading_paused = False
+        self.connected = True
 
     def close(self) -> None:
         """Close it."""
