@@ -16,7 +16,7 @@ define venv
 	exit 1
 endef
 
-.PHONY: help demo test check mutants bench fuzz generate format clean test-pythons
+.PHONY: help demo test check mutants bench bench-soak fuzz generate format clean test-pythons
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -54,10 +54,14 @@ mutants: ## break the decisions in every small way: a test must notice each (MUT
 	$(call venv,dev)
 	$(BIN)/python -m tools.mutants $(MUTANTS)
 
-bench: ## CPU per decision; CPU per call, beside raw aiohttp and bare OpenTelemetry (BENCH_ARGS=...)
+bench: ## CPU per decision; CPU per call above raw aiohttp, beside what one composes instead of Buoy (BENCH_ARGS=...)
 	$(call venv,test)
 	$(BIN)/python -m tests.benchmarks.decisions
 	$(BIN)/python -m tests.benchmarks.cost $(BENCH_ARGS)
+
+bench-soak: ## a million calls, and whether memory stays flat (SOAK_ARGS="--calls 100000" for fewer)
+	$(call venv,test)
+	$(BIN)/python -m tests.benchmarks.soak $(SOAK_ARGS)
 
 fuzz: ## throw changed bytes at all that reads foreign ones, a target at a time (FUZZ_SECONDS=20 each, FUZZ=location ...)
 	$(call venv,fuzz)

