@@ -32,6 +32,8 @@ from buoy.pipeline.call import Call, Target
 T = TypeVar("T")
 
 _PROBLEM = "application/problem+json"
+# aiohttp takes 0 for no limit at all.
+_SHORTEST = 1e-3
 
 # Lets go of a streamed answer, and returns when nobody needs it any more.
 HandOver = Callable[[Stream[Any]], Awaitable[None]]
@@ -121,7 +123,7 @@ class HttpTransport:
         else:
             url, sent, data = await self._prepared(exchange, request.first())
             exchange.begin()
-            limit = call.limit - (call.loop.time() - call.try_started)
+            limit = call.try_left
         response = await self._go(exchange, request.method, url, sent, data, limit)
         if response.status in redirect.STATUSES and self._redirects:
             return await self._follow(exchange, request, response)
@@ -148,7 +150,7 @@ class HttpTransport:
             trail.append(hop)
             url, sent, data = await self._prepared(exchange, hop)
             exchange.begin(AttemptKind.REDIRECT, _target(hop), trusted=hop.trusted)
-            limit = min(call.limit - (call.loop.time() - call.try_started), call.time_left)
+            limit = min(call.try_left, call.time_left)
             response = await self._go(exchange, hop.method, url, sent, data, limit, trusted=hop.trusted)
         return response
 
@@ -222,7 +224,7 @@ class HttpTransport:
         reading = self._bodies.whole(response, exchange.protocol, call.request.sizes)
         try:
             if exchange.streamed:
-                reading = _within(call.limit - (call.loop.time() - call.try_started), reading)
+                reading = _within(call.try_left, reading)
             payload = await reading
         except (aiohttp.ClientError, HttpProcessingError, OSError, body.MisfitError) as error:
             lost = type(error).__name__
@@ -251,10 +253,6 @@ async def _within(seconds: float, doing: Awaitable[T]) -> T:
         return await doing
 
 
-# aiohttp takes 0 for no limit at all.
-_SHORTEST = 1e-3
-
-
 def _watch_silence(exchange: Exchange, response: aiohttp.ClientResponse, limit: float | None) -> None:
     """From the headers on another limit holds for how long nothing may come."""
     protocol = exchange.protocol
@@ -273,7 +271,7 @@ def _target(hop: Hop) -> Target:
 async def _in_time(exchange: Exchange, step: Coroutine[Any, Any, T], what: str) -> T:
     """Do what the caller's own code does before a send, within the time of the try."""
     call = exchange.call
-    left = call.limit - (call.loop.time() - call.try_started)
+    left = call.try_left
     timer = asyncio.timeout(None if left == math.inf else left)
     try:
         async with timer:

@@ -214,6 +214,11 @@ class Call:
         return deadline.time_left(self.deadline, now=self.loop.time())
 
     @property
+    def try_left(self) -> float:
+        """Seconds until the limit of the try, less than 0 when it has passed; infinite where there is none."""
+        return self.limit - (self.loop.time() - self.try_started)
+
+    @property
     def request_id(self) -> str:
         """A random UUID (version 4, RFC 9562), made when somebody first asks for it."""
         if self._request_id is None:
