@@ -100,15 +100,16 @@ class Lifetime:
         return report
 
     async def _drain(self, deadline: float, active: Mapping[Call, "asyncio.Task[Any] | None"]) -> Drained:
-        before, cut = self.in_flight, Counter[str]()
+        finished, cut = self.in_flight, Counter[str]()
         if not await self._is_idle_within(deadline):
+            finished -= self.in_flight
             cut.update(call.plan.operation for call in active)
             for task in {*active.values()}:
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
             # Who does not end when cancelled is not waited for: the connections are closed under it.
             await self._is_idle_within(_GRACE)
-        return Drained(finished=before - cut.total(), cut=cut)
+        return Drained(finished=finished, cut=cut)
 
     async def _is_idle_within(self, seconds: float) -> bool:
         if self.in_flight:

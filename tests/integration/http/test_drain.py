@@ -89,6 +89,14 @@ async def test_a_stream_is_cut_at_its_user() -> None:
         await until(lambda: peer.connections == 0)
 
 
+async def test_who_stays_in_a_block_has_not_finished() -> None:
+    """A stream that was read whole has ended and is not cut; its user, who stays, does not count as finished."""
+    async with Peer() as peer, Shop(base_url=peer.url) as shop, shop.item.stream(id="1") as answered:
+        assert [piece async for piece in answered.bytes()] == [b"{}"]
+        report = await shop.drain(0)
+        assert (report.finished, dict(report.cut)) == (0, {})
+
+
 @virtually
 async def test_leaving_waits_eight_seconds() -> None:
     """Leaving the block gives calls in flight 8 s, and then cuts those that are left."""
