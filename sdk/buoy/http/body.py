@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_jsonable_python
 
 from buoy.errors import ConfigurationError
 
@@ -132,7 +132,7 @@ def plain(body: bytes, content_type: str) -> Any:
     kind, charset = _kind(content_type)
     if kind == "json":
         try:
-            return json.loads(body)
+            return _loaded(body)
         except (ValueError, RecursionError):
             raise MisfitError("malformed", "the body is not JSON") from None
     if kind == "text":
@@ -143,6 +143,13 @@ def plain(body: bytes, content_type: str) -> Any:
         except (LookupError, ValueError):
             raise MisfitError("malformed", "the body is not text in the charset it declares") from None
     return body
+
+
+def _loaded(body: bytes) -> Any:
+    try:
+        return from_json(body)  # in a quarter of the time; what it takes, it takes as json does
+    except ValueError:
+        return json.loads(body)  # which takes more: UTF-16, a byte order mark, lone surrogates, deep nesting
 
 
 def charset_of(content_type: str) -> str:

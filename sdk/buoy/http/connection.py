@@ -3,6 +3,7 @@
 A request goes over no connection that has talked before it was asked.
 """
 
+from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
@@ -24,7 +25,7 @@ class Observed(aiohttp.ClientRequest):
     leaving = False
     protocol: ResponseHandler | None = None
 
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+    def send(self, conn: Any) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         """Begin to send it. Raises :class:`SpoiltError`."""
         # What came over an idle connection answers nothing (RFC 9112 section 9.2). aiohttp 3.14 would hand it to this
         # request (aiohttp#13656).
@@ -32,12 +33,12 @@ class Observed(aiohttp.ClientRequest):
             raise SpoiltError
         self.leaving = True
         self.protocol = conn.protocol
-        return await super().send(conn)
+        return super().send(conn)
 
 
-async def handed(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send it, over the next connection where one was spoilt."""
-    for _ in range(_SPOILT):
+async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send what was to go over a spoilt connection over the next one that is not."""
+    for _ in range(_SPOILT - 1):
         try:
             return await handler(request)
         except SpoiltError:

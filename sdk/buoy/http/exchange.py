@@ -4,6 +4,7 @@ aiohttp may send an idempotent request a second time by itself (RFC 9110 section
 send, so that each has its own span and ``traceparent`` and nothing is hidden.
 """
 
+import asyncio
 import time
 from dataclasses import replace
 from types import TracebackType
@@ -19,6 +20,7 @@ from buoy.http.body import MisfitError
 from buoy.http.upload import Opened, Payload
 from buoy.outcome import AttemptKind, DuplicateSource, Outcome, Safety, Verdict
 from buoy.pipeline.call import CANCELLED, UNKNOWN, Call, Send, Target
+from buoy.pipeline.timer import Timer
 
 # A body that is not what was declared, and yet came as HTTP wants it: its connection may go on.
 _WELL_FRAMED = frozenset({"malformed", "misfit"})
@@ -45,6 +47,7 @@ class Exchange:
         "preparing",
         "response",
         "streamed",
+        "timer",
     )
 
     def __init__(self, call: Call, payload: Payload) -> None:
@@ -52,6 +55,7 @@ class Exchange:
         self.preparing = False  # what fails now is the caller's own code, and nothing of the provider's
         self.streamed = False  # the limit of the try ends with the headers
         self.response: aiohttp.ClientResponse | None = None
+        self.timer: Timer | None = None  # what it cuts is late
         self._payload = payload
         self._acted = False  # an earlier send of the try may have had its effect
         self._opened: Opened | None = None
@@ -91,7 +95,12 @@ class Exchange:
         if self._trusted and send is not None and send.traceparent is not None:
             request.headers["traceparent"] = send.traceparent
         try:
-            return await proxy.handed(request, handler)
+            if request.proxy is not None:
+                return await proxy.through(request, handler)
+            try:
+                return await handler(request)
+            except connection.SpoiltError:
+                return await connection.again(request, handler)
         except (aiohttp.ClientError, OSError) as error:
             # aiohttp may now send again: this one is over. A cancellation stays open, for only the caller of the
             # session learns whether it was aiohttp's timer.
@@ -107,10 +116,17 @@ class Exchange:
         self.call.duplicate = DuplicateSource.RESEND
         self.call.happened(Resent(method=request.method, send=send))
 
+    def stop_timer(self) -> bool:
+        """Let the try take longer; tell whether it was late, so that a cancellation is no more than that."""
+        timer, self.timer = self.timer, None
+        return timer is not None and timer.stop()
+
     def received(self, response: aiohttp.ClientResponse) -> None:
         """Note what the headers of an answer say."""
         self.response = response
         call, send = self.call, self._open
+        if self.streamed:
+            self.stop_timer()
         # What another origin says of its own limit is not about ours.
         said = quota.read(response.headers, now=time.time()) if self._trusted else None
         if said is not None and said.quota is not None:
@@ -123,6 +139,7 @@ class Exchange:
 
     def redirected(self, *, acted: bool) -> None:
         """End the request whose answer was a redirect; ``acted``: it was carried out, and the next is another one."""
+        self.stop_timer()
         self._acted |= acted
         self.call.unsettled |= acted and self.call.plan.safety is not Safety.SAFE
         self.close(None)
@@ -138,6 +155,8 @@ class Exchange:
         """Return the verdict on what ended the try; one that was given when the send ended stands."""
         if self._open is None and self._verdict is not None:
             return self._verdict
+        if self.call.abandoned:
+            return CANCELLED
         # What we cannot watch may have left.
         leaving = self._observed is None or self._observed.leaving
         return classify.exception(error, sending=leaving) or UNKNOWN
@@ -168,11 +187,13 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        late = self.timer is not None and self.stop_timer()
         try:
             if error is None:
                 self.close(None)
+            elif late and isinstance(error, asyncio.CancelledError):
+                self._explain(TimeoutError())
             elif isinstance(error, Exception):
-                self.call.spent = self._payload.spent
                 self._explain(error)
             else:
                 self.close(CANCELLED)
@@ -182,6 +203,7 @@ class Exchange:
 
     def _explain(self, error: Exception) -> None:
         """End the send by what went wrong, and raise it in our own words, unless it is that already."""
+        self.call.spent = self._payload.spent
         if self.preparing:
             self.call.own = True
             return
@@ -209,7 +231,7 @@ class Exchange:
         else:
             verdict = self.judge(error)
             self.close(verdict)
-            if verdict is UNKNOWN:
+            if verdict is UNKNOWN or verdict is CANCELLED:
                 return
             ours = failures.broken(self.call.plan, error, self.whole(verdict))
         # aiohttp's texts carry URLs: what is telling in them is in ours, and the rest stays here.

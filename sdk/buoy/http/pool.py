@@ -6,7 +6,6 @@ import ssl as tls
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ssl import SSLContext
-from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -182,8 +181,8 @@ class Pool:
         for session in self._owned:
             await session.close()
 
-    def _told(self, through: Proxy | None) -> Mapping[str, Any]:
-        return MappingProxyType({**self._tls, **(proxy.NO_PROXY if through is None else through.options())})
+    def _told(self, through: Proxy | None) -> dict[str, Any]:
+        return {**self._tls, **(proxy.NO_PROXY if through is None else through.options())}
 
 
 def _connector(connections: Connections, unix_socket: str | None) -> aiohttp.BaseConnector:

@@ -1,7 +1,7 @@
 """Which proxy a request goes through, and what of a failure is the proxy's. Its credentials go to nobody else."""
 
 from base64 import b64encode
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -84,16 +84,13 @@ class Environment:
         return self._proxies.get(url.scheme)
 
 
-def handed(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
-    """Send a request as :func:`buoy.http.connection.handed` does, and tell what the proxy did as the proxy's doing."""
-    return connection.handed(request, handler) if request.proxy is None else _through(request, handler)
-
-
-async def _through(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def through(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request, and tell what its proxy did as the proxy's doing."""
     try:
-        response = await connection.handed(request, handler)
+        try:
+            response = await handler(request)
+        except connection.SpoiltError:
+            response = await connection.again(request, handler)
     except (aiohttp.ClientError, OSError) as error:
         raise blamed(error, request) from None
     refused = refusal(request, response)

@@ -120,11 +120,13 @@ def read(answer: MultiMapping[str], *, now: float) -> Reading | None:
     ``now`` is the wall clock in seconds since the epoch, for a reset given as a moment; the answer's own ``Date`` is
     preferred to it, because the moment is by the same clock.
     """
-    said = [name for name in _NAMES if name in answer]
-    if not said:
+    for name in _NAMES:  # a loop, because every answer is asked and most say nothing
+        if name in answer:
+            break
+    else:
         return None
     if _from_cache(answer):
-        return Reading(ignored=tuple(said))
+        return Reading(ignored=tuple(name for name in _NAMES if name in answer))
     policies, limits = _items(answer, POLICY, _policy), _items(answer, LIMIT, _limit)
     unread = [str(name) for name, items in ((LIMIT, limits), (POLICY, policies)) if items == () and name in answer]
     window: int | None = None

@@ -55,12 +55,8 @@ class Bodies:
         length = _told(response)
         # aiohttp reads no more of a body than it says that there is.
         if length is not None and length <= sizes.body and "Content-Encoding" not in response.headers:
-            content = response.content
-            if content.is_eof() and response.status >= 200:
-                body = await content.read()  # it came with the headers: there is nothing to watch
-            else:
-                with self._watched(response, protocol):
-                    body = await content.read()
+            with self._watched(response, protocol):
+                body = await response.content.read()
             await response.wait_for_close()
             return body
         pieces = [piece async for piece in self.pieces(response, protocol, sizes)]
@@ -124,6 +120,17 @@ class Bodies:
             if protocol.closed is not None:
                 protocol.closed.add_done_callback(watch)
         return watch
+
+
+def at_once(response: aiohttp.ClientResponse, sizes: Sizes) -> bytes | None:
+    """Return a body that came with the headers: there is nothing to wait for, or to watch. ``None`` for any other."""
+    content, headers = response.content, response.headers
+    if not content.is_eof() or content.total_bytes > sizes.body or response.status < 200:
+        return None
+    told = headers.get("Content-Length")
+    if told is None or len(told) > _LENGTH_DIGITS or "Content-Encoding" in headers:
+        return None
+    return content.read_nowait()
 
 
 def _told(response: aiohttp.ClientResponse) -> int | None:

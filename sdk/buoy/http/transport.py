@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from buoy.errors import HttpError
-from buoy.http import body, failures, redirect
+from buoy.http import body, failures, reading, redirect
 from buoy.http.cookies import Cookies
 from buoy.http.credentials import Outgoing, Signer
 from buoy.http.dialects import COMMON
@@ -28,12 +28,11 @@ from buoy.http.stream import Stream
 from buoy.outcome import AttemptKind
 from buoy.pipeline.admission import another_turn
 from buoy.pipeline.call import Call, Target
+from buoy.pipeline.timer import Timers
 
 T = TypeVar("T")
 
 _PROBLEM = "application/problem+json"
-# aiohttp takes 0 for no limit at all.
-_SHORTEST = 1e-3
 
 # Lets go of a streamed answer, and returns when nobody needs it any more.
 HandOver = Callable[[Stream[Any]], Awaitable[None]]
@@ -55,6 +54,7 @@ class HttpTransport:
         "_rules",
         "_signer",
         "_timeout",
+        "_timers",
         "_trusted",
     )
 
@@ -76,6 +76,7 @@ class HttpTransport:
         self._rules = rules
         self._reads_successes = any(rule.in_success for rule in rules)
         self._bodies = Bodies()
+        self._timers = Timers(asyncio.get_running_loop())
         self._timeout = aiohttp.ClientTimeout(total=None)
 
     async def send(self, call: Call) -> Answer:
@@ -85,7 +86,10 @@ class HttpTransport:
             response = await self._ask(exchange, request)
             if response.status >= 400:
                 raise await self._refused(exchange, response)
-            payload = await self._bodies.whole(response, exchange.protocol, request.sizes)
+            # While a request is still being written its answer is waited for, also where it has come.
+            payload = reading.at_once(response, request.sizes) if request.payload is NOTHING else None
+            if payload is None:
+                payload = await self._bodies.whole(response, exchange.protocol, request.sizes)
             if self._reads_successes:
                 failure = self._judged(call, response, payload)
                 if failure is not None:
@@ -111,6 +115,7 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._timers.close()
         await self._pool.close()
 
     # Asking: one request after the other, until an answer is no redirect.
@@ -124,7 +129,8 @@ class HttpTransport:
             url, sent, data = await self._prepared(exchange, request.first())
             exchange.begin()
             limit = call.try_left
-        response = await self._go(exchange, request.method, url, sent, data, limit)
+        response = await self._asking(exchange, request.method, url, sent, data, limit)
+        self._arrived(exchange, response, url)
         if response.status in redirect.STATUSES and self._redirects:
             return await self._follow(exchange, request, response)
         return response
@@ -151,7 +157,8 @@ class HttpTransport:
             url, sent, data = await self._prepared(exchange, hop)
             exchange.begin(AttemptKind.REDIRECT, _target(hop), trusted=hop.trusted)
             limit = min(call.try_left, call.time_left)
-            response = await self._go(exchange, hop.method, url, sent, data, limit, trusted=hop.trusted)
+            response = await self._asking(exchange, hop.method, url, sent, data, limit, trusted=hop.trusted)
+            self._arrived(exchange, response, url, trusted=hop.trusted)
         return response
 
     async def _prepared(self, exchange: Exchange, hop: Hop) -> tuple[URL, CIMultiDict[str], Any]:
@@ -175,7 +182,7 @@ class HttpTransport:
         exchange.preparing = False
         return url, sent, data
 
-    async def _go(  # noqa: PLR0917  # on the way of every call
+    def _asking(  # noqa: PLR0917  # on the way of every call
         self,
         exchange: Exchange,
         method: str,
@@ -185,35 +192,34 @@ class HttpTransport:
         limit: float,
         *,
         trusted: bool = True,
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         timeout, longest = exchange.call.plan.timeout, exchange.call.request.sizes.headers
-        asking = (self._pool.session if trusted else self._pool.bare).request(
+        exchange.timer = self._timers.start(limit)
+        return (self._pool.session if trusted else self._pool.bare).request(
             method,
             url,
             headers=sent,
             data=data,
             allow_redirects=False,
             middlewares=(exchange,),
-            timeout=self._limit(
-                math.inf if exchange.streamed else limit, None if timeout is None else timeout.first_byte
-            ),
+            timeout=self._silence(None if timeout is None else timeout.first_byte),
             max_line_size=longest,
             max_field_size=longest,
             **self._pool.options(url),
         )
-        response = await (_within(limit, asking) if exchange.streamed else asking)
+
+    def _arrived(self, exchange: Exchange, response: aiohttp.ClientResponse, url: URL, *, trusted: bool = True) -> None:
         exchange.received(response)
+        timeout = exchange.call.plan.timeout
         if timeout is not None and timeout.between_bytes != timeout.first_byte:
             _watch_silence(exchange, response, timeout.between_bytes)
         if self._cookies is not None and trusted:
             self._cookies.keep(response, url)
-        return response
 
-    def _limit(self, total: float, first_byte: float | None) -> aiohttp.ClientTimeout:
-        """Return aiohttp's timers for a send. Unless told otherwise it rounds up to whole seconds from 5 s on."""
-        limit = None if total == math.inf else max(total, _SHORTEST)
-        if self._timeout.total != limit or self._timeout.sock_read != first_byte:
-            self._timeout = aiohttp.ClientTimeout(total=limit, sock_read=first_byte, ceil_threshold=math.inf)
+    def _silence(self, first_byte: float | None) -> aiohttp.ClientTimeout:
+        """Return aiohttp's timers for a send: the limit of the try is no matter of theirs."""
+        if self._timeout.sock_read != first_byte:
+            self._timeout = aiohttp.ClientTimeout(total=None, sock_read=first_byte)
         return self._timeout
 
     # What the answer says.
@@ -221,13 +227,16 @@ class HttpTransport:
     async def _refused(self, exchange: Exchange, response: aiohttp.ClientResponse) -> HttpError:
         """Return the error for an answer that says so. Its status counts, also where its body does not come whole."""
         call, lost, payload = exchange.call, None, b""
-        reading = self._bodies.whole(response, exchange.protocol, call.request.sizes)
+        if exchange.streamed:
+            exchange.timer = self._timers.start(call.try_left)
         try:
-            if exchange.streamed:
-                reading = _within(call.try_left, reading)
-            payload = await reading
+            payload = await self._bodies.whole(response, exchange.protocol, call.request.sizes)
         except (aiohttp.ClientError, HttpProcessingError, OSError, body.MisfitError) as error:
             lost = type(error).__name__
+        except asyncio.CancelledError:
+            if not exchange.stop_timer():
+                raise
+            lost = TimeoutError.__name__
         failure = self._judged(call, response, payload)
         assert failure is not None  # noqa: S101  # its status says so
         if lost is not None:
@@ -245,12 +254,6 @@ class HttpTransport:
         call.provider_request_id = judged.provider_request_id
         problem = _problem(payload, response.headers.get("Content-Type", ""))
         return failures.answered(call.plan, response.status, response.headers, problem, judged)
-
-
-async def _within(seconds: float, doing: Awaitable[T]) -> T:
-    """Await a part of a try whose answer may take longer than the try."""
-    async with asyncio.timeout(None if seconds == math.inf else seconds):
-        return await doing
 
 
 def _watch_silence(exchange: Exchange, response: aiohttp.ClientResponse, limit: float | None) -> None:

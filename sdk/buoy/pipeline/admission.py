@@ -6,7 +6,8 @@ from typing import NamedTuple
 from buoy.errors import BreakerOpen, ConcurrencyLimited, DeadlineExceeded, RateLimitedLocally, Refused
 from buoy.events import CallRefused, WaitEnded
 from buoy.outcome import TABLE, BreakerOutcome, BreakerState, ErrorType, LimitSource, Verdict, WaitCause
-from buoy.pipeline.call import Call
+from buoy.pipeline.call import Call, Plan
+from buoy.pipeline.gates import BreakerGate, LimiterGate
 from buoy.policies.circuit import Denied, Lease
 from buoy.policies.rate_limit import Rejected, Reservation
 
@@ -39,9 +40,9 @@ async def another_turn(call: Call) -> None:
     Raises :class:`TurnedAwayError`.
     """
     limiter = call.plan.limiter
-    if limiter is None:
-        return
     since = call.loop.time()
+    if limiter is None or limiter.is_idle(since):
+        return
     turn = limiter.reserve(since, call.plan.cost, call.deadline - since)
     if isinstance(turn, Rejected):
         raise TurnedAwayError(Refusal(RateLimitedLocally, turn.retry_after))
@@ -62,29 +63,45 @@ async def another_turn(call: Call) -> None:
 class Admission:
     """The right to send, of one try after the other: a retry paid for, a lease, a turn, a permit."""
 
-    __slots__ = ("_begun", "_lease", "_permit", "_turn", "paid")
+    __slots__ = ("_begun", "_lease", "_permit", "_turn", "paid", "waits")
 
     def __init__(self) -> None:
         # When the retry was taken from the budget.
         self.paid: float | None = None
+        self.waits = False
         self._lease: Lease | None = None
         self._turn: Reservation | None = None
         self._permit = False
         self._begun = False
 
-    async def obtain(self, call: Call) -> Refusal | None:
-        """Ask for everything in order, and begin the try; a refusal leaves what is held to :meth:`settle`."""
-        now = call.loop.time()
+    def obtain(self, call: Call) -> Refusal | None:
+        """Ask for everything in order, and begin the try, unless :attr:`waits` says that something is to be waited for.
+
+        A refusal leaves what is held to :meth:`settle`.
+        """
+        plan, now = call.plan, call.loop.time()
         if now >= call.deadline:
             return Refusal(DeadlineExceeded)
-        refusal = self._ask_breaker(call, now) or self._ask_limiter(call, now)
-        if refusal is None and not self._goes_on(call):
-            refusal = await self._queue(call) or self._ask_breaker(call, call.loop.time())
-        return refusal or self._begin(call)
+        refusal = None if plan.breaker is None else self._ask_breaker(call, plan.breaker, now)
+        if refusal is None and plan.limiter is not None and not plan.limiter.is_idle(now):
+            refusal = self._ask_limiter(call, plan.limiter, now)
+        if refusal is not None:
+            return refusal
+        self.waits = not self._goes_on(plan)
+        return None if self.waits else self._begin(call, now)
+
+    async def wait(self, call: Call) -> Refusal | None:
+        """Wait for what :meth:`obtain` did not get, ask the breaker again, and begin the try."""
+        self.waits = False
+        refusal, breaker = await self._queue(call), call.plan.breaker
+        now = call.loop.time()
+        if refusal is None and breaker is not None:
+            refusal = self._ask_breaker(call, breaker, now)
+        return self._begin(call, now) if refusal is None else refusal
 
     def settle(self, call: Call, failure: Verdict | None) -> None:
         """Give back what is to be given back, and say what came of the try: ``failure``, or ``None`` for success."""
-        plan, now, begun = call.plan, call.loop.time(), self._begun
+        plan, now, begun, lease = call.plan, call.loop.time(), self._begun, self._lease
         if begun:
             call.end_try(now)
         elif self.paid is not None and plan.budget is not None:
@@ -92,11 +109,11 @@ class Admission:
         if self._permit and plan.permits is not None:
             plan.permits.give_back()
         counted = False
-        if self._lease is not None and plan.breaker is not None:
+        if lease is not None and plan.breaker is not None:
             outcome = None if not begun else _SUCCESS if failure is None else TABLE[failure.error_type].breaker
             answered = now if call.answered is None else call.answered
             slow = begun and answered - call.try_started > plan.slow_over
-            counted = plan.breaker.settle(self._lease, outcome, slow=slow, now=now, random=random())
+            counted = plan.breaker.settle(lease, outcome, slow, now, random())
         if self._turn is not None and not begun and plan.limiter is not None:
             plan.limiter.cancel(self._turn, now)
         if begun and failure is not None and failure.retry_after is not None:
@@ -104,11 +121,8 @@ class Admission:
         self.paid = self._lease = self._turn = None
         self._permit = self._begun = False
 
-    def _ask_breaker(self, call: Call, now: float) -> Refusal | None:
+    def _ask_breaker(self, call: Call, gate: BreakerGate, now: float) -> Refusal | None:
         """Take a lease, or after a wait one that is still good."""
-        gate = call.plan.breaker
-        if gate is None:
-            return None
         if self._lease is not None:
             if gate.holds(self._lease, now):
                 return None
@@ -118,40 +132,38 @@ class Admission:
         if isinstance(answer, Denied):
             return Refusal(BreakerOpen, answer.retry_after, gate.name)
         self._lease = answer
-        state = gate.state(now)
-        call.breaker_state = None if state is _CLOSED else state
+        call.breaker_state = None if answer.state is _CLOSED else answer.state
         if answer.shadow and not call.shadowed:
             call.shadowed = True
             call.happened(CallRefused(reason=ErrorType.BREAKER_OPEN, enforced=False, breaker=gate.name))
         return None
 
-    def _ask_limiter(self, call: Call, now: float) -> Refusal | None:
+    def _ask_limiter(self, call: Call, gate: LimiterGate, now: float) -> Refusal | None:
         """Claim a turn, now or later."""
-        if call.plan.limiter is None:
-            return None
-        turn = call.plan.limiter.reserve(now, call.plan.cost, call.deadline - now)
+        turn = gate.reserve(now, call.plan.cost, call.deadline - now)
         if isinstance(turn, Rejected):
             return Refusal(RateLimitedLocally, turn.retry_after)
         self._turn = turn
         return None
 
-    def _goes_on(self, call: Call) -> bool:
+    def _goes_on(self, plan: Plan) -> bool:
         """Tell whether there is nothing to wait for: the turn is now, and a permit is free."""
         if self._turn is not None and not self._turn.gone:
             return False
-        self._permit = call.plan.permits is not None and call.plan.permits.take()
-        return self._permit or call.plan.permits is None
+        self._permit = plan.permits is not None and plan.permits.take()
+        return self._permit or plan.permits is None
 
     async def _queue(self, call: Call) -> Refusal | None:
         """Wait for the turn, then for a permit: none is held while waiting for anything else."""
+        limiter = call.plan.limiter
         while True:
             refusal = await self._wait_for_turn(call)
-            if refusal is not None or self._goes_on(call):
+            if refusal is not None or self._goes_on(call.plan):
                 return refusal
             refusal = await self._wait_for_permit(call)
-            if refusal is not None or not self._gives_way(call):
+            if refusal is not None or limiter is None or not self._gives_way(call, limiter):
                 return refusal
-            refusal = self._ask_limiter(call, call.loop.time())
+            refusal = self._ask_limiter(call, limiter, call.loop.time())
             if refusal is not None:
                 return refusal
 
@@ -176,20 +188,21 @@ class Admission:
                 _waited(call, WaitCause.CONCURRENCY, since)
         return None if self._permit else Refusal(ConcurrencyLimited)
 
-    def _gives_way(self, call: Call) -> bool:
+    def _gives_way(self, call: Call, limiter: LimiterGate) -> bool:
         """Give back turn and permit, and tell so, if a pause began in the queue for the permit: it holds for all."""
-        limiter, permits, now = call.plan.limiter, call.plan.permits, call.loop.time()
-        if limiter is None or self._turn is None or not limiter.is_paused(now):
+        permits, now = call.plan.permits, call.loop.time()
+        if not limiter.is_paused(now):
             return False
-        limiter.cancel(self._turn, now)
-        self._turn = None
+        if self._turn is not None:
+            limiter.cancel(self._turn, now)
+            self._turn = None
         if self._permit and permits is not None:
             permits.give_back()
             self._permit = False
         return True
 
-    def _begin(self, call: Call) -> Refusal | None:
-        self._begun = call.begin_try()
+    def _begin(self, call: Call, now: float) -> Refusal | None:
+        self._begun = call.begin_try(now)
         if not self._begun:
             return Refusal(DeadlineExceeded)
         if call.attempt == 1 and call.plan.budget is not None:

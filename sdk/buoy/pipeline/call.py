@@ -43,7 +43,7 @@ UNKNOWN = Verdict(ErrorType.UNKNOWN, Outcome.UNKNOWN, Phase.LOCAL)
 NO_WAITS: Mapping[WaitCause, float] = MappingProxyType({})
 
 # Looking up a member of an enum is slow on Python 3.11.
-_LIVE = Origin.LIVE
+_LIVE, _FIRST, _RETRY = Origin.LIVE, AttemptKind.FIRST, AttemptKind.RETRY
 
 current: ContextVar["Call | None"] = ContextVar("buoy_current_call", default=None)
 
@@ -118,12 +118,14 @@ class Call:
     ``masked`` is the failure that a ``fallback`` stands in for; ``shadowed``: a breaker in ``metrics_only`` would have
     refused it. ``answered`` is when the caller got an answer whose body is still to come, and ``spent`` says that the
     request's body cannot be sent again: either ends the retrying. ``own``: what ended the try is the caller's own code,
-    whose error passes as it is, be it one of ours. ``request`` is the transport's; ``span``, ``context`` and
-    ``trace_id`` are the recorder's; ``url`` is the form that may be shown.
+    whose error passes as it is, be it one of ours. ``abandoned``: its loop stands still, and it is ended from outside:
+    whatever comes out of that is no more than its cancellation. ``request`` is the transport's; ``span``, ``context``
+    and ``trace_id`` are the recorder's; ``url`` is the form that may be shown.
     """
 
     __slots__ = (
         "_request_id",
+        "abandoned",
         "answered",
         "asked",
         "attempt",
@@ -161,11 +163,10 @@ class Call:
         "waited",
     )
 
-    def __init__(
+    def __init__(  # on the way of every call: positions cost half of what names do
         self,
         plan: Plan,
         loop: asyncio.AbstractEventLoop,
-        *,
         request: Any = None,
         url: str | None = None,
         asked: float | None = None,
@@ -175,12 +176,13 @@ class Call:
         self.request = request
         self.url = url
         self.asked = asked
-        self.started = self.try_started = self.ended = loop.time()
-        self.deadline = deadline.deadline_at(plan.timeout, now=self.started, asked=asked)
+        self.started = self.try_started = self.ended = self.judged = now = loop.time()
+        self.deadline = deadline.deadline_at(plan.timeout, now, asked)
         self.limit = 0.0
         self.answered: float | None = None
         self.spent = False
         self.own = False
+        self.abandoned = False
         self.attempt = 0
         self.sends = 0
         self.attempts_time = 0.0
@@ -196,7 +198,6 @@ class Call:
         self.breaker_state: BreakerState | None = None
         self.shadowed = False
         self.in_doubt = False
-        self.judged = self.started
         self.unsettled = False
         self.exception: str | None = None
         self.provider_request_id: str | None = None
@@ -227,16 +228,15 @@ class Call:
             self._request_id = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
         return self._request_id
 
-    def begin_try(self) -> bool:
+    def begin_try(self, now: float) -> bool:
         """Start the next try; ``False``, and nothing started, when no time is left for it."""
-        now = self.loop.time()
         left = self.deadline - now
         if left <= 0:
             return False
         self.attempt += 1
         self.own = False
         self.try_started = now
-        self.limit = deadline.attempt_limit(self.plan.timeout, left=left)
+        self.limit = deadline.attempt_limit(self.plan.timeout, left)
         return True
 
     def end_try(self, now: float) -> None:
@@ -246,7 +246,7 @@ class Call:
     def begin_send(self, kind: AttemptKind | None = None, target: Target | None = None) -> Send:
         """Start one request on the wire; without ``kind`` it is the try's own, to where its operation says."""
         if kind is None:
-            kind = AttemptKind.FIRST if self.attempt == 1 else AttemptKind.RETRY
+            kind = _FIRST if self.attempt == 1 else _RETRY
         send = Send(self.attempt, kind, self.loop.time(), target)
         self.sends += 1
         self.plan.recorder.send_started(self, send)
@@ -270,6 +270,8 @@ class Call:
 
     def judge(self, error: BaseException) -> Verdict:
         """Return what an exception that leaves a try or the call says of the provider."""
+        if self.abandoned:
+            return CANCELLED
         return UNKNOWN if self.own and isinstance(error, Exception) else verdict_of(error)
 
     def heed(self, quota: Quota, window: float | None = None) -> None:

@@ -35,7 +35,8 @@ class BreakerGate:
     def admit(self, now: float) -> Lease | Denied:
         """Ask to send; a lease is to be settled."""
         answer = self._circuit.admit(now)
-        self._tell()
+        if self._circuit.transitions:
+            self._tell()
         return answer
 
     def holds(self, lease: Lease, now: float) -> bool:
@@ -43,11 +44,17 @@ class BreakerGate:
         return self._circuit.holds(lease, now)
 
     def settle(
-        self, lease: Lease, outcome: BreakerOutcome | None, *, slow: bool, now: float, random: float = 0.5
+        self,
+        lease: Lease,
+        outcome: BreakerOutcome | None,
+        slow: bool,  # noqa: FBT001  # by position, because one is settled for every send
+        now: float,
+        random: float = 0.5,
     ) -> bool:
         """Say what came of a lease; tell whether it counted."""
-        counted = self._circuit.settle(lease, outcome, slow=slow, now=now, random=random)
-        self._tell()
+        counted = self._circuit.settle(lease, outcome, slow, now, random)
+        if self._circuit.transitions:
+            self._tell()
         return counted
 
     def open_for(self, seconds: float, now: float) -> None:
@@ -91,7 +98,7 @@ class BreakerGate:
 class LimiterGate:
     """A rate limiter, who waits for a turn, and what the provider said last of its own limit."""
 
-    __slots__ = ("_loop", "_peers", "_told", "_told_at", "_watcher", "limiter", "rates", "waiting")
+    __slots__ = ("_loop", "_peers", "_told", "_told_at", "_watcher", "is_idle", "limiter", "rates", "waiting")
 
     def __init__(
         self,
@@ -102,6 +109,8 @@ class LimiterGate:
     ) -> None:
         self.rates = rates
         self.limiter = Limiter(rates)
+        # Asked on the way of every try: where it is, none has to reserve a turn.
+        self.is_idle = self.limiter.is_idle
         self.waiting = 0
         self._loop = loop
         self._watcher = watcher

@@ -36,7 +36,9 @@ async def tries(call: Call, send: Try[T]) -> T:
             try:
                 if delay is not None:
                     await _back_off(call, delay)
-                refusal = await admission.obtain(call)  # breaker, turn, permit, breaker again; the try begins
+                refusal = admission.obtain(call)  # breaker, turn, permit; with all of them the try begins
+                if admission.waits:
+                    refusal = await admission.wait(call)  # the turn, a permit, the breaker again
                 if refusal is None:
                     answer = await send(call)
                     verdict = None
@@ -44,6 +46,8 @@ async def tries(call: Call, send: Try[T]) -> T:
             except TurnedAwayError as away:
                 refusal = away.refusal
             except Exception as error:
+                if call.abandoned:
+                    raise
                 failure = error
                 verdict = call.judge(error)
             finally:
@@ -68,7 +72,7 @@ async def run(call: Call, send: Try[T], work: Work = tries) -> T:
     recorder, tally = call.plan.recorder, call.plan.tally
     recorder.call_started(call)
     if tally is not None:
-        tally.active[call] = asyncio.current_task()
+        tally.active[call] = asyncio.current_task(call.loop)
     try:
         answer: T = await work(call, send)
     except BaseException as error:
@@ -85,7 +89,7 @@ async def run(call: Call, send: Try[T], work: Work = tries) -> T:
         if tally is not None:
             del tally.active[call]
             seconds = call.ended - call.started
-            tally.add(call.failure, attempts=call.attempt, sends=call.sends, duration=seconds)
+            tally.add(call.failure, call.attempt, call.sends, seconds)
 
 
 def _judge(call: Call, admission: Admission, error: Exception) -> retry.Decision:

@@ -27,7 +27,7 @@ class Tally:
         self._next = 0
         self.active: dict[Any, asyncio.Task[Any] | None] = {}
 
-    def add(self, failure: Verdict | None, *, attempts: int, sends: int, duration: float) -> None:
+    def add(self, failure: Verdict | None, attempts: int, sends: int, duration: float) -> None:
         """Count a call that ended."""
         self.results[result_of(failure)] += 1
         self.attempts += attempts

@@ -22,12 +22,13 @@ _LONGEST = 1e9
 
 
 class Lease:
-    """The right to send once. ``shadow``: a breaker that enforces would have refused it."""
+    """The right to send once, in a ``state``. ``shadow``: a breaker that enforces would have refused it."""
 
-    __slots__ = ("generation", "settled", "shadow")
+    __slots__ = ("generation", "settled", "shadow", "state")
 
-    def __init__(self, generation: int, *, shadow: bool = False) -> None:
+    def __init__(self, generation: int, state: BreakerState, *, shadow: bool = False) -> None:
         self.generation = generation
+        self.state = state
         self.settled = False
         self.shadow = shadow
 
@@ -92,10 +93,10 @@ class Circuit:
         "_seen",
         "_slow_rate",
         "_state",
-        "_transitions",
         "_until",
         "_window",
         "crossed",
+        "transitions",
     )
 
     def __init__(self, policy: Breaker) -> None:
@@ -113,7 +114,8 @@ class Circuit:
         self._jitter = 1.0
         # The figures that opened it, while it is open.
         self._seen: Figures
-        self._transitions: list[Transition] = []
+        # The changes that nobody has drained yet.
+        self.transitions: list[Transition] = []
         # The rates that reached their threshold in this period of metrics_only, each once.
         self.crossed: tuple[BreakerCause, ...] = ()
 
@@ -130,7 +132,7 @@ class Circuit:
     def admit(self, now: float) -> Lease | Denied:
         """Ask to send. A lease is to be settled, whatever happens. This is what ends the open state, not reading."""
         if self._state is _CLOSED:
-            return Lease(self._generation)
+            return Lease(self._generation, _CLOSED)
         self._expire(now)
         if self._state is _OPEN and now >= self._until - _SLACK:
             self._enter(_HALF_OPEN, BreakerCause.WAIT_ELAPSED, now)
@@ -142,14 +144,21 @@ class Circuit:
             if self._permits == 0:
                 return self._deny(None)
             self._permits -= 1
-            return Lease(self._generation)
-        return Lease(self._generation, shadow=self._state is _METRICS_ONLY and self._would_open(now))
+            return Lease(self._generation, _HALF_OPEN)
+        return Lease(self._generation, self._state, shadow=self._state is _METRICS_ONLY and self._would_open(now))
 
     def holds(self, lease: Lease, now: float) -> bool:
         """Tell whether a lease is still good, after a wait: if not, settle it with ``None`` and ask again."""
         return not lease.settled and lease.generation == self._generation and not self._expired(now)
 
-    def settle(self, lease: Lease, outcome: BreakerOutcome | None, *, slow: bool, now: float, random: float) -> bool:
+    def settle(
+        self,
+        lease: Lease,
+        outcome: BreakerOutcome | None,
+        slow: bool,  # noqa: FBT001  # by position, because one is settled for every send
+        now: float,
+        random: float,
+    ) -> bool:
         """Say what came of a lease, ``None`` for nothing or cancelled; tell whether it counted.
 
         Neutral and ``None`` give the permit back and are not recorded. ``random`` (0 to 1) spreads the wait if this
@@ -167,7 +176,8 @@ class Circuit:
             return False
         if self._state is _DISABLED:
             return False
-        self._window.add(now, failed=outcome is _FAILURE, slow=slow)
+        window = self._window
+        window.add(now, outcome is _FAILURE, slow)
         reached = self._reached()
         # In half-open also the good news is a verdict.
         if reached is not None or self._state is _HALF_OPEN:
@@ -229,9 +239,9 @@ class Circuit:
 
     def drain(self) -> Sequence[Transition]:
         """Return the changes since the last time, oldest first, and forget them."""
-        if not self._transitions:
+        if not self.transitions:
             return ()
-        transitions, self._transitions = self._transitions, []
+        transitions, self.transitions = self.transitions, []
         return transitions
 
     def _deny(self, retry_after: float | None) -> Denied:
@@ -309,7 +319,7 @@ class Circuit:
             longest = self._policy.half_open_for
             self._until = now + (self._nominal() if longest is None else longest)
         if state is not before:
-            self._transitions.append(Transition(before, state, cause, self._generation, left.failed, left.buffered))
+            self.transitions.append(Transition(before, state, cause, self._generation, left.failed, left.buffered))
 
     def _nominal(self) -> float:
         """Return the wait of the present opening, without jitter."""

@@ -1,6 +1,6 @@
 """How long a call and each of its tries may take. Deadlines are absolute inside; seconds at the edge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from buoy import options
@@ -24,6 +24,8 @@ class Timeout:
     attempt: float | None = None
     first_byte: float | None = None
     between_bytes: float | None = None
+    # The limit of one try in seconds, whichever of the two it comes from: every try asks for it.
+    per_attempt: float = field(init=False, repr=False, compare=False, default=inf)
 
     def __post_init__(self) -> None:
         """Check the values, once, when the policy is built."""
@@ -35,14 +37,10 @@ class Timeout:
             value = getattr(self, option)
             if value is not None:
                 options.seconds("Timeout", option, value)
-
-    @property
-    def per_attempt(self) -> float:
-        """The limit of one try in seconds."""
-        return min(ATTEMPT, self.total) if self.attempt is None else self.attempt
+        object.__setattr__(self, "per_attempt", min(ATTEMPT, self.total) if self.attempt is None else self.attempt)
 
 
-def deadline_at(timeout: Timeout | None, *, now: float, asked: float | None = None) -> float:
+def deadline_at(timeout: Timeout | None, now: float, asked: float | None = None) -> float:
     """Return the absolute deadline of a call that starts now; ``asked`` (seconds) may shorten it, never lengthen it."""
     total = inf if timeout is None else timeout.total
     return now + (total if asked is None else min(asked, total))
@@ -53,6 +51,6 @@ def time_left(deadline: float, *, now: float) -> float:
     return max(0.0, deadline - now)
 
 
-def attempt_limit(timeout: Timeout | None, *, left: float) -> float:
+def attempt_limit(timeout: Timeout | None, left: float) -> float:
     """Return the limit of the next try in seconds: its own, or the time left if that is less."""
     return left if timeout is None else min(timeout.per_attempt, left)

@@ -163,6 +163,10 @@ class Limiter:
             self._claim(reservation, window)
         return reservation
 
+    def is_idle(self, now: float) -> bool:
+        """Tell whether a turn now would be had at once, and claim nothing of anybody: most providers have no rate."""
+        return not self._rates and self._window is None and not self._pending and now >= self.paused_until
+
     def act_at(self, reservation: Reservation, now: float) -> float:
         """Return when the reservation may act, as things stand; if that is not in the future, it is taken to act."""
         self._tick(now)

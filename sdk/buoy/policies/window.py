@@ -29,7 +29,7 @@ class CountWindow:
         self._ring = bytearray(size)
         self._next = self.total = self.failed = self.slow = 0
 
-    def add(self, now: float, *, failed: bool, slow: bool) -> None:  # noqa: ARG002  # the same for every window
+    def add(self, now: float, failed: bool, slow: bool) -> None:  # noqa: ARG002, FBT001  # the same for every window
         """Count a result, in place of the oldest one when the window is full."""
         at = self._next
         gone = self._ring[at]
@@ -71,9 +71,10 @@ class TimeWindow:
         self._buckets = [[0, 0, 0] for _ in range(BUCKETS)]
         self.total = self.failed = self.slow = 0
 
-    def add(self, now: float, *, failed: bool, slow: bool) -> None:
+    def add(self, now: float, failed: bool, slow: bool) -> None:  # noqa: FBT001  # by position, one for every send
         """Count a result that came now."""
-        self.move(now)
+        if now >= self._edge:
+            self.move(now)
         bucket = self._buckets[self._number % BUCKETS]
         bucket[0] += 1
         self.total += 1

@@ -223,10 +223,10 @@ class BoundOperation(Generic[T]):
     ) -> Call:
         """Check what was given and return the call, ready to run."""
         spec, owner, remote = self._spec, self._owner, self._remote
-        target = remote.base.prefix + spec.template.expand(owner, fields)
-        shown = None
+        path = remote.path + spec.template.expand(owner, fields)
+        query, shown = "", None
         if params is not None or len(fields) > len(spec.template.fields):
-            target, shown = self._with_query(target, fields, params)
+            query, shown = self._query(fields, params)
         sent = remote.headers
         if headers is not None or key is not None or spec.key_header is not None:
             sent = self._with_headers(sent, headers, key)
@@ -235,18 +235,18 @@ class BoundOperation(Generic[T]):
             compress = None if "Content-Encoding" in sent else remote.compress
             payload = prepare(owner, json_value=json, data=data, compress=compress)
         asked = None if deadline is None else _deadline(owner, deadline)
-        request = Request(spec.method, URL(target, encoded=True), sent, payload, spec.decoder, self._sizes)
-        return Call(self.plan, loop, request=request, url=shown, asked=asked)
+        url = remote.place.with_path(path, encoded=True)
+        if query:
+            url = URL(f"{url}?{query}", encoded=True)
+        request = Request(spec.method, url, sent, payload, spec.decoder, self._sizes)
+        return Call(self.plan, loop, request, shown, asked)
 
-    def _with_query(
-        self, target: str, fields: Mapping[str, Value], params: Mapping[str, Value] | None
-    ) -> tuple[str, str | None]:
+    def _query(self, fields: Mapping[str, Value], params: Mapping[str, Value] | None) -> tuple[str, str | None]:
+        """Return the query, and the URL as it may be shown where there is one."""
         template = self._spec.template
         extra = {name: value for name, value in fields.items() if name not in template.fields}
         query, redacted = http_url.query(self._owner, extra | dict(params or {}))
-        if not query:
-            return target, None
-        return f"{target}?{query}", f"{self._remote.base.prefix}{template.text}?{redacted}"
+        return query, f"{self._remote.base.prefix}{template.text}?{redacted}" if query else None
 
     def _with_headers(
         self, base: CIMultiDict[str], headers: Mapping[str, str] | None, key: str | None

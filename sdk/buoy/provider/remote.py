@@ -72,7 +72,19 @@ def check(owner: str, subject: Any) -> None:
 class Remote:
     """The far side of one provider, from options that were checked; ``said`` is the provider, or whoever has them."""
 
-    __slots__ = ("_agent", "_owner", "_said", "_session", "base", "compress", "headers", "sizes", "trusted")
+    __slots__ = (
+        "_agent",
+        "_owner",
+        "_said",
+        "_session",
+        "base",
+        "compress",
+        "headers",
+        "path",
+        "place",
+        "sizes",
+        "trusted",
+    )
 
     def __init__(
         self,
@@ -88,6 +100,9 @@ class Remote:
         self._session = session
         self._agent = f"buoy/{__version__}"
         self.base = base
+        # As an URL and as the path in it, from which that of a call is made without being parsed.
+        self.place = URL(base.prefix, encoded=True)
+        self.path = self.place.raw_path.rstrip("/")
         self.headers = _checked_headers(owner, headers, said.auth)
         self.sizes: Sizes = said.sizes
         self.compress: int | None = said.compress

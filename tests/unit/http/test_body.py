@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
@@ -257,6 +257,83 @@ def test_no_body_raises_anything_else(body: bytes, content_type: str) -> None:
         plain(body, content_type)
     except MisfitError as misfit:
         assert misfit.reason == "malformed"  # noqa: PT017  # the law is about those that are one
+
+
+# JSON by the standard library's meaning, whoever reads it.
+
+_TOKENS = (
+    *'{}[]:, \n"',
+    *("0", "-0", "1", "1.5", "1e400", "-1E-400", "9" * 25, "0.1000000000000000055511151231257827", "01", "1.", "NaN"),
+    *(
+        "Infinity",
+        "-Infinity",
+        "true",
+        "null",
+        '"a"',
+        '"b"',
+        '"\\ud800"',
+        '"\\ud83d\\ude00"',
+        '"\\/\\n"',
+        '"é"',
+        '"\x7f"',
+    ),
+)
+_WRITTEN = st.one_of(
+    st.lists(st.sampled_from(_TOKENS), max_size=9).map("".join),
+    st.floats().map(json.dumps),
+    st.integers().map(str),
+    st.from_regex(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner, max_size=4),
+    ).map(json.dumps),
+)
+_ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1")
+
+
+def meaning(body: bytes) -> str:
+    """Return what the standard library makes of it: types, order, signs and infinities are in the text."""
+    try:
+        return repr(json.loads(body))
+    except (ValueError, RecursionError):
+        return "malformed"
+
+
+def ours(body: bytes) -> str:
+    """Return the same of what we make of it."""
+    try:
+        return repr(plain(body, JSON))
+    except MisfitError as misfit:
+        return misfit.reason
+
+
+@settings(max_examples=500)
+@given(_WRITTEN, st.sampled_from(_ENCODINGS))
+def test_json_means_what_the_standard_library_says(text: str, encoding: str) -> None:
+    """Whatever it is and however it is encoded, it is read, or refused, as by ``json.loads``."""
+    body = text.encode(encoding, "replace")
+    if body:
+        assert meaning(body) == ours(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"[" * depth + b"]" * depth for depth in (199, 201, 500, 100_000)),
+        *(b"1" * digits for digits in (400, 4300, 4301)),
+        b'{"a": 1, "b": 2, "a": 3}',
+        b'"\xed\xa0\x80"',
+        b'"\xff"',
+        b'"\x00"',
+        b"1\x00",
+        b"\xc2\xa01",
+        b"1 2",
+    ],
+    ids=range(14),
+)
+def test_json_at_its_edges(body: bytes) -> None:
+    """Depth, long numbers, a key twice, lone surrogates and stray bytes are what they are to ``json.loads``."""
+    assert meaning(body) == ours(body)
 
 
 # Models.

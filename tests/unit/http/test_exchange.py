@@ -54,7 +54,7 @@ def begun(payload: Any = NOTHING, safety: Safety = Safety.SAFE) -> tuple[Exchang
     """Return the exchange of a call's first try."""
     notes = Notes()
     call = Call(replace(PLAN, recorder=notes, safety=safety), asyncio.get_running_loop())
-    assert call.begin_try()
+    assert call.begin_try(call.loop.time())
     return Exchange(call, payload), notes
 
 

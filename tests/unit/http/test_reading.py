@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from buoy.http.body import MisfitError
-from buoy.http.reading import Bodies
+from buoy.http.reading import Bodies, at_once
 from buoy.http.sizes import Sizes
 
 
@@ -200,3 +200,29 @@ async def test_no_body_is_none_whatever_the_headers_say() -> None:
     response: Any = Response(headers={"Content-Length": "99999", "Content-Encoding": "br"})
     response.content = aiohttp.EMPTY_PAYLOAD
     assert await Bodies().whole(response, response.protocol, Sizes(body=10)) == b""
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers", "status", "ended", "body"),
+    [
+        ((b"[7]",), {"Content-Length": "3"}, 200, True, b"[7]"),
+        ((b"[", b"7]"), {"Content-Length": "3"}, 404, True, b"[7]"),
+        ((), {"Content-Length": "0"}, 200, True, b""),
+        ((b"[7]",), {"Content-Length": "3"}, 200, False, None),
+        ((b"[7]",), {}, 200, True, None),
+        ((b"[7]",), {"Content-Length": "3", "Content-Encoding": "gzip"}, 200, True, None),
+        ((b"[0123456789]",), {"Content-Length": "12"}, 200, True, None),
+        ((b"[7]",), {"Content-Length": "18446744073709551615"}, 200, True, None),
+        ((b"[7]",), {"Content-Length": "3"}, 0, True, None),
+    ],
+)
+async def test_a_body_that_came_with_its_headers_is_there(
+    chunks: tuple[bytes, ...],
+    headers: dict[str, str],
+    status: int,
+    ended: bool,  # noqa: FBT001  # a column of the table
+    body: bytes | None,
+) -> None:
+    """It is had without waiting; one that is still to come, to be undone, too long or of no status is not."""
+    response: Any = Response(*chunks, headers=headers, status=status, ended=ended)
+    assert body == at_once(response, Sizes(body=10))

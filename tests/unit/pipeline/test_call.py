@@ -38,7 +38,7 @@ def test_deadline_and_limit(timeout: Timeout | None, asked: float | None, left: 
 
     async def scenario() -> tuple[float, float]:
         call = await made(replace(PLAN, timeout=timeout), asked=asked)
-        assert call.begin_try()
+        assert call.begin_try(call.loop.time())
         return call.time_left, call.limit
 
     assert (left, limit) == virtual_time.run(scenario())
@@ -50,7 +50,7 @@ def test_no_try_begins_without_time(asked: float) -> None:
 
     async def scenario() -> Call:
         call = await made(asked=asked)
-        assert not call.begin_try()
+        assert not call.begin_try(call.loop.time())
         return call
 
     call = virtual_time.run(scenario())
@@ -63,11 +63,11 @@ def test_time_left_ends_at_zero() -> None:
     async def scenario() -> None:
         call = await made()
         virtual_time.pass_time(25)
-        assert call.begin_try()
+        assert call.begin_try(call.loop.time())
         assert call.limit == 5
         virtual_time.pass_time(10)
         assert call.time_left == 0
-        assert not call.begin_try()
+        assert not call.begin_try(call.loop.time())
 
     virtual_time.run(scenario())
 
@@ -92,10 +92,10 @@ def test_sends_are_numbered_and_named() -> None:
     async def scenario() -> None:
         recording = Recording()
         call = await made(replace(PLAN, recorder=recording))
-        call.begin_try()
+        call.begin_try(call.loop.time())
         call.end_send(call.begin_send(), MISSING)
         call.end_send(call.begin_send(AttemptKind.RESEND), None)
-        call.begin_try()
+        call.begin_try(call.loop.time())
         call.end_send(call.begin_send(), None)
         assert call.sends == 3
         assert recording.lines == [
@@ -115,7 +115,7 @@ def test_meta_tells_the_story() -> None:
 
     async def scenario() -> None:
         call = await made()
-        call.begin_try()
+        call.begin_try(call.loop.time())
         call.begin_send()
         call.begin_send(AttemptKind.RESEND)
         call.duplicate = DuplicateSource.RESEND
@@ -176,7 +176,7 @@ def test_repr_has_names_and_counts_only() -> None:
 
     async def scenario() -> None:
         call = Call(PLAN, asyncio.get_running_loop(), request=("canary",), url="https://canary")
-        call.begin_try()
+        call.begin_try(call.loop.time())
         assert repr(call) == "<Call shop list attempt=1 sends=0>"
 
     virtual_time.run(scenario())
