@@ -11,6 +11,8 @@ from pathlib import Path
 from buoy import contract
 from buoy.contract import ATTRIBUTES, EVENTS, METRICS, SPANS
 from buoy.outcome import TABLE
+from tools.delivery import delivery
+from tools.doctor import doctor
 from tools.faults import faults
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +26,8 @@ def telemetry() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/delivery.md": delivery,
+    "docs/reference/doctor.md": doctor,
     "docs/reference/faults.md": faults,
     "docs/reference/telemetry.md": telemetry,
 }

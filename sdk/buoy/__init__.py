@@ -41,6 +41,7 @@ from buoy.outcome import (
     BreakerState,
     CallResult,
     Category,
+    DrainResult,
     DuplicateSource,
     ErrorType,
     Origin,
@@ -56,11 +57,13 @@ from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
 from buoy.provider.base import Provider
 from buoy.provider.declare import delete, get, patch, post, put
+from buoy.provider.drain import drain, drain_on_signals
 from buoy.provider.function import FunctionOperation, current_call
 from buoy.provider.lifetime import Drained
 from buoy.provider.operation import BoundOperation, Operation
 from buoy.provider.snapshot import Snapshot
 from buoy.result import HttpResult, Meta, Quota, Result
+from buoy.telemetry.drain import Delivered, DrainReport
 from buoy.telemetry.setup import Telemetry, setup
 from buoy.version import __version__
 
@@ -80,6 +83,9 @@ __all__ = [
     "ConfigurationError",
     "Connections",
     "DeadlineExceeded",
+    "Delivered",
+    "DrainReport",
+    "DrainResult",
     "Drained",
     "DuplicateSource",
     "ErrorType",
@@ -121,6 +127,8 @@ __all__ = [
     "contract",
     "current_call",
     "delete",
+    "drain",
+    "drain_on_signals",
     "get",
     "patch",
     "post",

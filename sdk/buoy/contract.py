@@ -146,6 +146,9 @@ PROVIDER_REQUEST_ID = "buoy.provider_request_id"
 EXCEPTION_TYPE = "exception.type"
 VERSION = "buoy.version"
 INSTRUMENT = "buoy.telemetry.instrument"
+SIGNAL = "buoy.telemetry.signal"
+DROP_REASON = "buoy.telemetry.drop_reason"
+DRAIN_RESULT = "buoy.telemetry.drain_result"
 METHOD = "http.request.method"
 STATUS_CODE = "http.response.status_code"
 RESEND_COUNT = "http.request.resend_count"
@@ -205,6 +208,9 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute(name=EXCEPTION_TYPE, bound="a class name; logs", example="TimedOut"),
         Attribute(name=VERSION, bound="the version of the package", example="1.0.0"),
         Attribute(name=INSTRUMENT, bound="a name of the metrics here", example="buoy.client.calls"),
+        Attribute(name=SIGNAL, values=_values(outcome.Signal), example="span"),
+        Attribute(name=DROP_REASON, values=_values(outcome.DropReason), example="queue_full"),
+        Attribute(name=DRAIN_RESULT, values=_values(outcome.DrainResult), example="flushed"),
         Attribute(name=METHOD, bound="the HTTP methods", example="GET"),
         Attribute(name=STATUS_CODE, type=_I, bound="100 to 599", example="429"),
         Attribute(name=RESEND_COUNT, type=_I, bound="1 to 40", example="1"),
@@ -415,6 +421,15 @@ CONCURRENCY_WAITING = Metric(
     prometheus="buoy_concurrency_waiting",
     answers="calls that wait for a permit",
 )
+DROPPED = Metric(
+    name="buoy.telemetry.dropped",
+    instrument=Instrument.COUNTER,
+    unit="{item}",
+    attributes=(SIGNAL, DROP_REASON),
+    limit=15,
+    prometheus="buoy_telemetry_dropped_total",
+    answers="spans, metric points and log records that were lost, and why",
+)
 OVERFLOWS = Metric(
     name="buoy.telemetry.attribute_overflows",
     instrument=Instrument.COUNTER,
@@ -456,6 +471,7 @@ METRICS: tuple[Metric, ...] = (
     CONCURRENCY_USAGE,
     CONCURRENCY_LIMIT,
     CONCURRENCY_WAITING,
+    DROPPED,
     OVERFLOWS,
     SDK_INFO,
 )
@@ -568,6 +584,14 @@ BREAKER_CHANGED = Event(
 )
 LIMITER_PAUSED = Event(name="buoy.rate_limiter.paused", level="WARNING", span="", fields=(RETRY_AFTER, LIMIT_SOURCE))
 CALLS_CUT = Event(name="buoy.provider.drained", level="WARNING", span="", fields=("cut", "finished"))
+DRAINED = Event(
+    name="buoy.telemetry.drained",
+    level="INFO, else WARNING",
+    span="",
+    fields=(DRAIN_RESULT, "flushed", "dropped", "duration"),
+)
+LOST = Event(name="buoy.telemetry.dropped", level="WARNING", span="", fields=(SIGNAL, DROP_REASON, "count"))
+UNPLUGGED = Event(name="buoy.telemetry.unplugged", level="ERROR, once", span="", fields=(SIGNAL, EXCEPTION_TYPE))
 OVERFLOW = Event(name="buoy.telemetry.overflow", level="WARNING, once", span="", fields=(INSTRUMENT,))
 
 EVENTS: tuple[Event, ...] = (
@@ -583,6 +607,9 @@ EVENTS: tuple[Event, ...] = (
     BREAKER_CHANGED,
     LIMITER_PAUSED,
     CALLS_CUT,
+    DRAINED,
+    LOST,
+    UNPLUGGED,
     OVERFLOW,
 )
 

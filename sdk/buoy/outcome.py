@@ -198,6 +198,32 @@ class ErrorLevel(StrEnum):
     CALL = "call"
 
 
+class Signal(StrEnum):
+    """What kind of telemetry; a metric is counted in data points."""
+
+    SPAN = "span"
+    METRIC = "metric"
+    LOG = "log"
+
+
+class DropReason(StrEnum):
+    """Why an item of telemetry was lost."""
+
+    QUEUE_FULL = "queue_full"
+    EXPORT_FAILED = "export_failed"
+    PARTIAL_SUCCESS = "partial_success"
+    SHUTDOWN = "shutdown"
+    FORK = "fork"
+
+
+class DrainResult(StrEnum):
+    """How a drain of telemetry ended."""
+
+    FLUSHED = "flushed"
+    PARTIAL = "partial"
+    DEADLINE = "deadline"
+
+
 class Facts(NamedTuple):
     """What follows from an error type."""
 
@@ -398,6 +424,10 @@ TABLE: dict[ErrorType, Facts] = {
 }
 
 
+# Looking up a member of an enum is slow on Python 3.11.
+_SUCCESS = CallResult.SUCCESS
+
+
 def result_of(failure: Verdict | None) -> CallResult:
     """Return how a call with this failure (or none) is counted."""
-    return CallResult.SUCCESS if failure is None else TABLE[failure.error_type].result
+    return _SUCCESS if failure is None else TABLE[failure.error_type].result

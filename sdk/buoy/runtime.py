@@ -1,12 +1,14 @@
 """The one place where parts are wired: from the names and policies of an operation to the plan of its calls."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from math import inf
 
 from buoy import contract
 from buoy.contract import Metric
+from buoy.events import CallsCut
 from buoy.options import Inherit
 from buoy.outcome import BreakerState, LimitSource
 from buoy.pipeline.call import Plan
@@ -19,9 +21,10 @@ from buoy.policies.deadline import Timeout
 from buoy.policies.rate_limit import RateLimit
 from buoy.policies.retry import Retry
 from buoy.result import Quota
-from buoy.telemetry import scope, setup
-from buoy.telemetry.meters import Attributes
+from buoy.telemetry import drain, process, scope, setup
+from buoy.telemetry.drain import DrainReport, Owned
 from buoy.telemetry.names import Names, OperationNames
+from buoy.telemetry.slots import Attributes
 
 Reading = tuple[Metric, Attributes, int]
 
@@ -62,6 +65,11 @@ class Live:
         self.limiter = self._new_limiter(rates)
         self.permits = self._new_permits(concurrency)
         scope.present().registry.watch(self)
+        process.leave_first()
+
+    def calls_cut(self, cut: int, finished: int) -> None:
+        """Tell that of the calls in flight ``cut`` did not end in time; ``finished`` did."""
+        self.watcher.changed(CallsCut(cut=cut, finished=finished))
 
     def close(self) -> None:
         """Report nothing any more, whoever may still hold it."""
@@ -183,9 +191,26 @@ class Live:
 
 async def announce() -> None:
     """Export the counters of what was just declared while they are 0, if the SDK is ours: see ``setup.announce``."""
-    await asyncio.to_thread(setup.announce)
+    if setup.has_news():
+        await asyncio.to_thread(setup.announce)
 
 
 def flush() -> None:
     """Hand what is still kept of the provider's records to OpenTelemetry."""
     scope.flush()
+
+
+def before_exit(function: Callable[[], None]) -> None:
+    """Call ``function`` when the process ends, before telemetry is exported for the last time."""
+    process.before_exit(function)
+
+
+def deliver(until: float, *, begun: float, finished: int, cut: int) -> DrainReport:
+    """Export what is recorded, by ``until`` (``time.monotonic``), and tell of it with the calls; blocks."""
+    present = setup.present()
+    owned = Owned() if present is None else present.owned
+    result = drain.deliver(owned, until, foreign=True)
+    duration = time.monotonic() - begun
+    report = drain.report(owned, result, duration, calls_finished=finished, calls_cut=cut)
+    process.tell(report)
+    return report

@@ -14,7 +14,7 @@ from buoy import contract, outcome
 from buoy.contract import ATTRIBUTES, EVENTS, METRICS, SPANS, Attribute, Instrument, Metric, Span, Type
 from buoy.pipeline import run
 from buoy.telemetry import logs as log_module
-from tests.contract import http, policies, scenarios
+from tests.contract import http, losing, policies, scenarios, unplugging
 from tests.contract.collected import Collected, Starts, kind_of, name_of
 from tests.support import virtual_time
 from tests.support.telemetry import logs, observe
@@ -23,7 +23,7 @@ TYPES = {Type.STRING: str, Type.INT: int, Type.DOUBLE: float, Type.BOOL: bool}
 REFUSALS = [error for error, facts in outcome.TABLE.items() if facts.result is outcome.CallResult.REFUSED]
 # What each log says, if known: of a call, of a provider, or of the process.
 ABOUT_A_PROVIDER = {contract.BREAKER_CHANGED.name, contract.LIMITER_PAUSED.name, contract.CALLS_CUT.name}
-ABOUT_THE_PROCESS = {contract.OVERFLOW.name}
+ABOUT_THE_PROCESS = {contract.OVERFLOW.name, contract.LOST.name, contract.DRAINED.name, contract.UNPLUGGED.name}
 SPAN_KINDS = {"INTERNAL": SpanKind.INTERNAL, "CLIENT": SpanKind.CLIENT}
 
 
@@ -41,6 +41,8 @@ def collected() -> Iterator[Collected]:
         asyncio.run(policies.over_http())
         asyncio.run(http.everything())
         virtual_time.run(policies.in_virtual_time())
+        losing.everything()
+        unplugging.everything()
         with pytest.MonkeyPatch.context() as full:
             found = asyncio.run(
                 scenarios.full(
@@ -206,9 +208,13 @@ def test_words_are_words(collected: Collected) -> None:
 
 
 def test_every_name_is_used_once() -> None:
-    """No two rows have one name, every name that a row uses is listed, and an example fits its set."""
-    named = [*(row.name for row in METRICS), *ATTRIBUTES, *(row.name for row in EVENTS)]
-    assert len(set(named)) == len(named)
+    """No two rows of a kind have one name, every name that a row uses is listed, and an example fits its set.
+
+    An event may be called as the metric that counts it; an attribute is called as neither.
+    """
+    metrics, events = [row.name for row in METRICS], [row.name for row in EVENTS]
+    assert (len(set(metrics)), len(set(events))) == (len(metrics), len(events))
+    assert not set(ATTRIBUTES) & {*metrics, *events}
     used = {name for row in METRICS for name in row.attributes} | {
         name for row in SPANS for name in (*row.start, *row.end)
     }

@@ -43,6 +43,7 @@ class Observed:
             self.traces.get_tracer(contract.SCOPE, __version__, schema_url=contract.SCHEMA_URL),
             self.metrics.get_meter(contract.SCOPE, __version__, schema_url=contract.SCHEMA_URL),
         )
+        _ = self.scope.registry  # made on first use: also a test without a provider sees what is there
 
     def spans(self) -> list[ReadableSpan]:
         """Return Buoy's finished spans, in the order in which they ended."""

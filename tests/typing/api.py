@@ -459,3 +459,21 @@ def made_by(make: Callable[[], Shop]) -> Shop:
 
 
 print(made_by(Shop))
+
+
+# 9. The end.
+
+
+async def the_end() -> None:
+    """Drain everything, and read what came of it."""
+    buoy.drain_on_signals(deadline=8)
+    report = await buoy.drain(deadline=8)
+    assert_type(report, buoy.DrainReport)
+    assert_type(report.result, buoy.DrainResult)
+    assert_type(report.spans, buoy.Delivered)
+    assert_type(report.spans.flushed, int | None)
+    assert_type(report.spans.dropped, Mapping[str, int])
+    assert_type((report.calls_finished, report.calls_cut, report.duration), tuple[int, int, float])
+    telemetry = buoy.setup("shop", endpoint="http://127.0.0.1:4318", fast=False)
+    assert_type(telemetry, buoy.Telemetry)
+    assert_type((telemetry.traces, telemetry.metrics, telemetry.logs, telemetry.fast), tuple[bool, bool, bool, bool])

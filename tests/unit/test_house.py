@@ -23,7 +23,8 @@ REGISTRIES = [
     "npmjs" + ".org",
     "npmjs" + ".com",
     "crates" + ".io",
-    "golang" + ".org",
+    "proxy.golang" + ".org",  # modules are named by the rest of it
+    "sum.golang" + ".org",
     "maven" + ".org",
     "debian" + ".org",
 ]

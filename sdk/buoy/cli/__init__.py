@@ -1,7 +1,7 @@
-"""The command line: ``buoy call URL`` and ``buoy demo``. A command's module is imported only when it is asked for.
+"""The command line: ``buoy call URL``, ``buoy doctor`` and ``buoy demo``.
 
-It offers ``add_arguments(parser)`` and ``main(args) -> int``. Exit codes: 0 success, 1 the thing asked for failed,
-2 wrong usage, 130 interrupted.
+A command's module is imported only when it is asked for. It offers ``add_arguments(parser)`` and ``main(args) -> int``.
+Exit codes: 0 success, 1 the thing asked for failed, 2 wrong usage, 130 interrupted.
 """
 
 import argparse
@@ -26,6 +26,7 @@ class _Command(NamedTuple):
 
 _COMMANDS = {
     "call": _Command("buoy.cli.call", "make one instrumented call to any URL and tell its story", "cli"),
+    "doctor": _Command("buoy.cli.doctor", "say what telemetry is configured, reachable and lost, and the fix", "otel"),
     "demo": _Command(
         "buoy.cli.demo.run", "a service calls a faulty provider, live, and proves its telemetry", "otel,cli"
     ),

@@ -53,23 +53,23 @@ def _lines(story: Story) -> Iterator[str]:
     for step in story.steps:
         yield _send(step) if isinstance(step, SendStep) else _wait(step)
     yield ""
-    yield _line(ENDS[story.result], _end(story))
+    yield line(ENDS[story.result], _end(story))
     if story.error is not None:
         yield from _failure(story.error)
     if story.answer is not None:
         yield from _answer(story.answer)
     if story.duplicate:
-        yield _line("note", "the HTTP library sent the request again by itself: it may have run twice")
+        yield line("note", "the HTTP library sent the request again by itself: it may have run twice")
     if len({step.origin for step in story.steps if isinstance(step, SendStep)}) > 1:
-        yield _line("note", "another origin gets no credentials: of --header only what is harmless, like Accept")
+        yield line("note", "another origin gets no credentials: of --header only what is harmless, like Accept")
     time = story.time
-    yield _line(
+    yield line(
         "time",
         f"{seconds(time.total)} = {seconds(time.sends)} sending and receiving + {seconds(time.waits)} waiting "
         f"+ {seconds(time.own)} our own",
     )
     if story.trace_id is not None:
-        yield _line("trace", story.trace_id)
+        yield line("trace", story.trace_id)
 
 
 def _send(step: SendStep) -> str:
@@ -83,13 +83,13 @@ def _send(step: SendStep) -> str:
         parts.append(_judged(step.error))
     if step.provider_request_id is not None:
         parts.append(f"request id {step.provider_request_id}")
-    return _line(f"try {step.number}", f"{kind}, {seconds(step.seconds)}: {', '.join(parts)}")
+    return line(f"try {step.number}", f"{kind}, {seconds(step.seconds)}: {', '.join(parts)}")
 
 
 def _wait(step: WaitStep) -> str:
     chosen = "" if step.chosen_by is None else f", chosen by {CHOSEN[step.chosen_by]}"
     after = "" if step.after is None else f", after {step.after}"
-    return _line("wait", f"{WAITS[step.cause]} of {seconds(step.seconds)}{chosen}{after}")
+    return line("wait", f"{WAITS[step.cause]} of {seconds(step.seconds)}{chosen}{after}")
 
 
 def _judged(judgement: Judgement) -> str:
@@ -109,23 +109,24 @@ def _end(story: Story) -> str:
 
 def _failure(failure: Failure) -> Iterator[str]:
     category = "" if failure.category is None else f", category {failure.category}"
-    yield _line("error", f"type {failure.type}{category}: {failure.meaning}")
-    yield _line("outcome", OUTCOMES[failure.outcome])
+    yield line("error", f"type {failure.type}{category}: {failure.meaning}")
+    yield line("outcome", OUTCOMES[failure.outcome])
     if failure.stop_reason is not None:
-        yield _line("no retry", STOPS[failure.stop_reason])
+        yield line("no retry", STOPS[failure.stop_reason])
     if failure.says is not None:
-        yield _line("they say", visible(failure.says))
-    yield _line("advice", failure.advice)
+        yield line("they say", visible(failure.says))
+    yield line("advice", failure.advice)
 
 
 def _answer(answer: Received) -> Iterator[str]:
     size = "not kept" if answer.bytes is None else f"{answer.bytes} bytes"
-    yield _line("body", size if answer.content_type is None else f"{size}, {visible(answer.content_type)}")
+    yield line("body", size if answer.content_type is None else f"{size}, {visible(answer.content_type)}")
     for name, value in answer.headers.items():
-        yield _line("header", visible(f"{name}: {value}"))
+        yield line("header", visible(f"{name}: {value}"))
 
 
-def _line(label: str, text: str) -> str:
+def line(label: str, text: str) -> str:
+    """Return a line of text with its label before it."""
     return f"{label:<{_LABEL}}{text}"
 
 

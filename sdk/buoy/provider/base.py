@@ -10,7 +10,6 @@ import aiohttp
 from buoy import options, runtime
 from buoy.contract import OTHER
 from buoy.errors import ConfigurationError
-from buoy.events import CallsCut
 from buoy.http.auth import Auth
 from buoy.http.credentials import AuthFunction
 from buoy.http.pool import Connections
@@ -30,7 +29,7 @@ from buoy.provider.adhoc import Method, name_of
 from buoy.provider.control import Control
 from buoy.provider.declaration import ClassKeywords
 from buoy.provider.function import FunctionOperation
-from buoy.provider.lifetime import Drained, Lifetime, State
+from buoy.provider.lifetime import DRAIN, Drained, Lifetime
 from buoy.provider.operation import BoundOperation, Operation, Spec, specify
 from buoy.provider.policies import Breakers, Limits, Policies, PolicyOptions, check_cost, chosen, rates
 from buoy.provider.remote import Remote, RemoteOptions
@@ -41,8 +40,6 @@ from buoy.telemetry.names import HOST
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-DRAIN = 8.0  # seconds
 
 # Ad-hoc operations that a provider keeps ready; further ones are made for each call.
 _KEPT = 256
@@ -163,7 +160,8 @@ class Provider:
         except BaseException:  # cancelled: nobody leaves what was not entered
             await self._close()
             raise
-        self._life.state = State.OPEN
+        assert self._live is not None  # noqa: S101  # it was wired
+        self._life.open(self._live.tally.active, self._live.calls_cut)
         return self
 
     async def __aexit__(
@@ -171,7 +169,7 @@ class Provider:
     ) -> None:
         """Drain, and close the connections."""
         try:
-            await self._drain(DRAIN)
+            await self._life.drain(DRAIN)
         finally:
             await self._close()
 
@@ -183,14 +181,7 @@ class Provider:
         """
         options.seconds(f"{self.label}.drain", "deadline", deadline, zero=True)
         self._life.check()
-        return await self._drain(deadline)
-
-    async def _drain(self, deadline: float) -> Drained:
-        assert self._live is not None  # noqa: S101  # it is open, or closing
-        drained = await self._life.drain(deadline, self._live.tally.active)
-        if drained.cut:
-            self._live.watcher.changed(CallsCut(cut=drained.cut.total(), finished=drained.finished))
-        return drained
+        return await self._life.drain(deadline)
 
     def _wire(self, loop: asyncio.AbstractEventLoop) -> Wiring:
         """Begin with policies and connections in which nothing has happened yet."""
@@ -215,7 +206,7 @@ class Provider:
         return wiring
 
     async def _close(self) -> None:
-        self._life.state = State.CLOSED
+        self._life.close()
         if self._live is not None:
             self._live.close()
             self._live = self._wiring = None

@@ -174,10 +174,15 @@ def current_call() -> Call:
 @contextmanager
 def _live(call: Call) -> Iterator[None]:
     token = current.set(call)
+    closed = False
     try:
         yield
+    except GeneratorExit:  # from outside of this context, which goes with its task
+        closed = True
+        raise
     finally:
-        current.reset(token)
+        if not closed:
+            current.reset(token)
 
 
 def _exceptions(owner: str, given: Any, safety: Safety) -> tuple[type[Exception], ...]:

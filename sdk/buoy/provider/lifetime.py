@@ -1,15 +1,20 @@
 """When a provider may be used: entered once, in one event loop, until the last call has left."""
 
 import asyncio
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from weakref import WeakSet
 
 from buoy.pipeline.call import Call
 
-_GRACE = 1.0  # seconds
+Active = Mapping[Call, "asyncio.Task[Any] | None"]
+
+DRAIN = 8.0  # seconds
+_GRACE = 1.0
 
 
 class State(Enum):
@@ -20,6 +25,7 @@ class State(Enum):
     OPEN = "is open"
     CLOSING = "is closing: the 'async with' block is being left"
     CLOSED = "is closed: the 'async with' block was left"
+    INHERITED = "was entered before this process was forked, and is open in the parent: enter it here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +39,12 @@ class Drained:
 class Lifetime:
     """The life of one provider, and how many calls are in flight in it."""
 
-    __slots__ = ("_drained", "_idle", "_label", "in_flight", "loop", "state")
+    __slots__ = ("__weakref__", "_active", "_drained", "_idle", "_label", "_tell_cut", "in_flight", "loop", "state")
 
     def __init__(self, label: str) -> None:
         self._label = label
+        self._active: Active = {}
+        self._tell_cut: Callable[[int, int], None] | None = None
         self.state = State.NEW
         self.loop: asyncio.AbstractEventLoop | None = None
         self.in_flight = 0
@@ -45,13 +53,25 @@ class Lifetime:
 
     def begin(self) -> asyncio.AbstractEventLoop:
         """Begin to open, in the running loop."""
-        if self.state not in {State.NEW, State.CLOSED}:
+        if self.state not in {State.NEW, State.CLOSED, State.INHERITED}:
             msg = f"provider {self._label!r} is entered already; it can be open in one place at a time."
             raise RuntimeError(msg)
         self.state = State.OPENING
-        self._drained = None
+        self.in_flight = 0
+        self._drained = self._idle = None
         self.loop = asyncio.get_running_loop()
         return self.loop
+
+    def open(self, active: Active, tell_cut: Callable[[int, int], None]) -> None:
+        """Take calls from now on. ``active`` are those under way; of some that are cut ``tell_cut(cut, finished)``."""
+        self._active, self._tell_cut = active, tell_cut
+        self.state = State.OPEN
+        _entered.add(self)
+
+    def close(self) -> None:
+        """Be closed."""
+        self.state = State.CLOSED
+        _entered.discard(self)
 
     def is_here(self) -> bool:
         """Tell whether it is open in the running loop."""
@@ -80,18 +100,23 @@ class Lifetime:
         if self._idle is not None and not self.in_flight and not self._idle.done():
             self._idle.set_result(None)
 
-    async def drain(self, deadline: float, active: Mapping[Call, "asyncio.Task[Any] | None"]) -> Drained:
+    def stop_intake(self) -> None:
+        """Take no more calls."""
+        if self.state is State.OPEN:
+            self.state = State.CLOSING
+
+    async def drain(self, deadline: float) -> Drained:
         """Take no more calls, wait ``deadline`` seconds for those in flight, and cancel the tasks of the rest.
 
         Where that was done, or is being done, what came of it is waited for and returned.
         """
-        self.state = State.CLOSING
+        self.stop_intake()
         while self._drained is not None:
             if (report := await asyncio.shield(self._drained)) is not None:
                 return report
         mine = self._drained = asyncio.get_running_loop().create_future()
         try:
-            report = await self._drain(deadline, active)
+            report = await self._drain(deadline)
         except BaseException:
             self._drained = None
             mine.set_result(None)  # who waits for it does it again
@@ -99,17 +124,40 @@ class Lifetime:
         mine.set_result(report)
         return report
 
-    async def _drain(self, deadline: float, active: Mapping[Call, "asyncio.Task[Any] | None"]) -> Drained:
+    async def _drain(self, deadline: float) -> Drained:
         finished, cut = self.in_flight, Counter[str]()
         if not await self._is_idle_within(deadline):
             finished -= self.in_flight
-            cut.update(call.plan.operation for call in active)
-            for task in {*active.values()}:
+            cut.update(call.plan.operation for call in self._active)
+            for task in {*self._active.values()}:
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
             # Who does not end when cancelled is not waited for: the connections are closed under it.
             await self._is_idle_within(_GRACE)
-        return Drained(finished=finished, cut=cut)
+        return self._tell(Drained(finished=finished, cut=cut))
+
+    def cut(self) -> Drained:
+        """End the calls in flight of a loop that runs no more, as their cancellation would.
+
+        Nothing else ends them in time: their coroutines wait for a loop that never comes.
+        """
+        self.stop_intake()
+        cut = Counter(call.plan.operation for call in self._active)
+        for call in self._active:
+            call.abandoned = True
+        for task in {*self._active.values()}:
+            coroutine = None if task is None else task.get_coro()
+            if coroutine is not None:
+                try:
+                    coroutine.close()
+                except (RuntimeError, ValueError):  # it waits again on its way out, or runs in another thread
+                    continue
+        return self._tell(Drained(finished=0, cut=cut))
+
+    def _tell(self, drained: Drained) -> Drained:
+        if drained.cut and self._tell_cut is not None:
+            self._tell_cut(drained.cut.total(), drained.finished)
+        return drained
 
     async def _is_idle_within(self, seconds: float) -> bool:
         if self.in_flight:
@@ -117,3 +165,22 @@ class Lifetime:
                 self._idle = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._idle,), timeout=seconds)
         return not self.in_flight
+
+
+_entered: WeakSet[Lifetime] = WeakSet()
+
+
+def entered() -> list[Lifetime]:
+    """Return the lifetimes of all providers of the process that are open, or are being left."""
+    return list(_entered)
+
+
+def _forked() -> None:
+    """Leave to the parent what it has open: its loop does not run here, and its connections are its own."""
+    for lifetime in _entered:
+        lifetime.state = State.INHERITED
+    _entered.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

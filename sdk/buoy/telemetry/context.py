@@ -17,7 +17,12 @@ def attached(call: Call, send: Send) -> Iterator[None]:
         yield
         return
     token = otel.attach(set_span_in_context(span, call.context))
+    closed = False
     try:
         yield
+    except GeneratorExit:  # from outside of this context, which goes with its task
+        closed = True
+        raise
     finally:
-        otel.detach(token)
+        if not closed:
+            otel.detach(token)

@@ -11,14 +11,19 @@ from buoy.outcome import (
     CallResult,
     Category,
     ErrorType,
+    Origin,
     Verdict,
     WaitCause,
 )
 from buoy.pipeline.call import Call, Send, Target
-from buoy.telemetry.meters import Attributes
 from buoy.telemetry.names import OperationNames
+from buoy.telemetry.plain import Plain
+from buoy.telemetry.slots import Attributes
 
 Values = dict[str, AttributeValue]
+
+# Looking up a member of an enum, and making a string of it, are slow on Python 3.11.
+_LIVE, _LIVE_NAME = Origin.LIVE, str(Origin.LIVE)
 
 _TIMES = {
     WaitCause.BACKOFF: contract.TIME_BACKOFF,
@@ -39,22 +44,30 @@ ERRORS: dict[ErrorType, Attributes] = {
 }
 
 
-def send_constants(names: OperationNames, operation: Attributes) -> tuple[str, SpanKind, Values]:
+def call_constants(names: OperationNames, operation: Attributes, total: float | None) -> Plain:
+    """Return the start attributes of a call without a deadline of its own: all constant."""
+    start = Plain(
+        {**operation, contract.TRANSPORT: str(names.transport), contract.SAFETY: str(names.safety)},
+    )
+    if total is not None:
+        start[contract.DEADLINE] = total
+    return start
+
+
+def send_constants(names: OperationNames, operation: Attributes) -> tuple[str, SpanKind, Plain]:
     """Return name, kind and start attributes of the first send of a call without a query: all constant."""
-    start: Values = {
-        **operation,
-        contract.ATTEMPT_KIND: str(AttemptKind.FIRST),
-        contract.ATTEMPT_NUMBER: 1,
-    }
+    start = Plain({**operation, contract.ATTEMPT_KIND: str(AttemptKind.FIRST), contract.ATTEMPT_NUMBER: 1})
     http = names.http
     if http is None:
         return f"{names.provider} {names.operation} attempt", SpanKind.INTERNAL, start
-    start |= {
-        contract.METHOD: http.method,
-        contract.SERVER_ADDRESS: http.host,
-        contract.URL_FULL: http.url,
-        contract.URL_TEMPLATE: http.template,
-    }
+    start.update(
+        {
+            contract.METHOD: http.method,
+            contract.SERVER_ADDRESS: http.host,
+            contract.URL_FULL: http.url,
+            contract.URL_TEMPLATE: http.template,
+        }
+    )
     if http.port is not None:
         start[contract.SERVER_PORT] = http.port
     return f"{http.method} {http.template}", SpanKind.CLIENT, start
@@ -70,19 +83,40 @@ def elsewhere(target: Target) -> Values:
     }
 
 
-def call_end(call: Call) -> Values:
+def send_start(call: Call, send: Send, constants: Plain, *, over_http: bool) -> Plain:
+    """Return the start attributes of any send."""
+    start = Plain(constants)
+    start[contract.ATTEMPT_KIND] = str(send.kind)
+    start[contract.ATTEMPT_NUMBER] = send.number
+    if call.url is not None:
+        start[contract.URL_FULL] = call.url
+    if send.target is not None:
+        start.update(elsewhere(send.target))
+        del start[contract.URL_TEMPLATE]
+    if call.breaker_state is not None:
+        start[contract.BREAKER_STATE] = str(call.breaker_state)
+    if call.sends > 1 and over_http:
+        start[contract.RESEND_COUNT] = call.sends - 1
+    if send.kind is AttemptKind.RETRY and call.retry is not None:
+        cause, delay = call.retry
+        start[contract.ATTEMPT_DELAY] = delay
+        start[contract.RETRY_REASON] = category_of(cause)
+    return start
+
+
+def call_end(call: Call) -> Plain:
     """Return what is known of a call when it ended."""
-    end: Values = {
-        contract.REQUEST_ID: call.request_id,
-        contract.CALL_ATTEMPTS: call.attempt,
-        contract.CALL_SENDS: call.sends,
-        contract.RESULT_ORIGIN: str(call.origin),
-    }
+    end = Plain()
+    end[contract.REQUEST_ID] = call.request_id
+    end[contract.CALL_ATTEMPTS] = call.attempt
+    end[contract.CALL_SENDS] = call.sends
+    end[contract.RESULT_ORIGIN] = _LIVE_NAME if call.origin is _LIVE else str(call.origin)
     if call.attempts_time > 0:
         end[contract.TIME_ATTEMPTS] = call.attempts_time
-    for cause, seconds in call.waited.items():
-        if seconds > 0:
-            end[_TIMES[cause]] = seconds
+    if call.waited:
+        for cause, seconds in call.waited.items():
+            if seconds > 0:
+                end[_TIMES[cause]] = seconds
     if call.stop_reason is not None:
         end[contract.STOP_REASON] = str(call.stop_reason)
     if call.duplicate is not None:
@@ -91,13 +125,13 @@ def call_end(call: Call) -> Values:
         end[contract.FALLBACK_SOURCE] = str(call.fallback)
         end[contract.MASKED] = str(call.masked.error_type)
     elif call.failure is not None:
-        end |= failed(call.failure)
+        end.update(failed(call.failure))
     return end
 
 
-def send_end(send: Send) -> Values:
+def send_end(send: Send) -> Plain:
     """Return what is known of a send when it ended."""
-    end: Values = {}
+    end = Plain()
     if send.status is not None:
         end[contract.STATUS_CODE] = send.status
     if send.version is not None:
@@ -105,7 +139,7 @@ def send_end(send: Send) -> Values:
     if send.provider_request_id is not None:
         end[contract.PROVIDER_REQUEST_ID] = send.provider_request_id
     if send.failure is not None:
-        end |= failed(send.failure)
+        end.update(failed(send.failure))
     return end
 
 

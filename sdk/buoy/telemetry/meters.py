@@ -7,53 +7,26 @@ process, since the API silently drops a second one of the same name.
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 from weakref import WeakSet
 
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from buoy import contract
 from buoy.contract import Instrument, Metric
+from buoy.telemetry.pending import Deferred, OnFailure
+from buoy.telemetry.slots import Attributes, Durations, Key, Slot, Timer
 from buoy.version import __version__
-
-Attributes = Mapping[str, str | bool]
-Key = tuple[tuple[str, str | bool], ...]
-
-
-class Slot:
-    """One number of one loop. ``folded`` counts what lands here because the cap was reached."""
-
-    __slots__ = ("folded", "value")
-
-    def __init__(self, folded: "Slot | None" = None) -> None:
-        self.value = 0
-        self.folded = folded
-
-    def add(self, amount: int = 1) -> None:
-        """Add ``amount``; the slot's own loop alone may do so."""
-        self.value += amount
-        if self.folded is not None:
-            self.folded.value += 1
-
-
-class Timer:
-    """One attribute set of one histogram, with its dict made once. ``folded`` as on :class:`Slot`."""
-
-    __slots__ = ("attributes", "folded", "histogram")
-
-    def __init__(self, histogram: Histogram, attributes: Attributes, folded: Slot | None) -> None:
-        self.histogram = histogram
-        self.attributes = attributes
-        self.folded = folded
 
 
 class Shard:
     """The slots of one event loop. Only that loop's thread makes and changes them; any thread may read."""
 
-    def __init__(self, registry: "Registry") -> None:
+    def __init__(self, registry: "Registry", loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._registry = registry
+        self._loop = loop
         self._slots: dict[tuple[str, Key], Slot] = {}
         self._timers: dict[tuple[str, Key], Timer] = {}
 
@@ -67,16 +40,17 @@ class Shard:
         return slot
 
     def timer(self, metric: Metric, attributes: Attributes, *, folded: bool = False) -> Timer:
-        """Return the histogram with this attribute set."""
+        """Return the timer of this attribute set."""
         key, over = self._registry.admit(metric, attributes)
         timer = self._timers.get((metric.name, key))
         if timer is None:
+            assert self._loop is not None  # noqa: S101  # what belongs to no loop takes no time
             overflow = self._overflow(metric) if over or folded else None
-            timer = Timer(self._registry.histograms[metric.name], dict(key), overflow)
-            self._timers[metric.name, key] = timer
+            timer = self._timers[metric.name, key] = self._registry.durations.timer(self._loop, metric, key, overflow)
         return timer
 
     def _overflow(self, metric: Metric) -> Slot:
+        self._registry.overflowed(metric)
         return self.slot(contract.OVERFLOWS, {contract.INSTRUMENT: metric.name})
 
     def values(self) -> list[tuple[str, Key, int]]:
@@ -92,35 +66,50 @@ class Source(Protocol):
 
 
 class Registry:
-    """All metrics of the process. ``on_overflow`` is told once, by name, of each instrument whose cap was reached."""
+    """All metrics of the process. ``buckets`` keeps the durations instead of the meter.
 
-    def __init__(self, meter: Meter, *, on_overflow: Callable[[str], None] = lambda _: None) -> None:
-        self._lock = threading.Lock()
+    ``on_overflow`` is told once, by name, of each instrument that folded anything; ``on_failure`` of one that a foreign
+    meter could not make or use.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        *,
+        on_overflow: Callable[[str], None] = lambda _: None,
+        on_failure: OnFailure = lambda _: None,
+        buckets: Durations | None = None,
+    ) -> None:
         self._on_overflow = on_overflow
-        self._sets: dict[str, set[Key]] = {metric.name: set() for metric in contract.METRICS}
-        self._full: set[str] = set()
-        self._shards: dict[asyncio.AbstractEventLoop, Shard] = {}
-        self._retired: dict[tuple[str, Key], int] = {}
-        self._sources: WeakSet[Source] = WeakSet()
-        self.histograms: dict[str, Histogram] = {}
+        self._on_failure = on_failure
+        self.durations = buckets or Deferred(meter, on_failure)
+        self.clear()
         for metric in contract.METRICS:
             self._register(meter, metric)
 
+    def clear(self) -> None:
+        """Begin at 0, as a forked child does: what was counted is its parent's."""
+        self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._sets: dict[str, set[Key]] = {metric.name: set() for metric in contract.METRICS}
+        self._full: set[str] = set()
+        self._shards: dict[asyncio.AbstractEventLoop, Shard] = {}
+        self._own = Shard(self)
+        self._retired: dict[tuple[str, Key], int] = {}
+        self._sources: WeakSet[Source] = WeakSet()
+        self.durations.clear()
+
     def _register(self, meter: Meter, metric: Metric) -> None:
         observe = partial(self._observe, metric)
-        if metric.instrument is Instrument.HISTOGRAM:
-            self.histograms[metric.name] = meter.create_histogram(
-                metric.name,
-                unit=metric.unit,
-                description=metric.answers,
-                explicit_bucket_boundaries_advisory=list(metric.boundaries),
-            )
-        elif metric.instrument is Instrument.COUNTER:
-            meter.create_observable_counter(metric.name, [observe], metric.unit, metric.answers)
-        elif metric.instrument is Instrument.GAUGE:
-            meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.answers)
-        else:
-            meter.create_observable_up_down_counter(metric.name, [observe], metric.unit, metric.answers)
+        try:
+            if metric.instrument is Instrument.COUNTER:
+                meter.create_observable_counter(metric.name, [observe], metric.unit, metric.answers)
+            elif metric.instrument is Instrument.GAUGE:
+                meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.answers)
+            elif metric.instrument is Instrument.UP_DOWN_COUNTER:
+                meter.create_observable_up_down_counter(metric.name, [observe], metric.unit, metric.answers)
+        except Exception as error:  # noqa: BLE001  # of whatever foreign meter
+            self._on_failure(error)
 
     def shard(self, loop: asyncio.AbstractEventLoop) -> Shard:
         """Return the slots of ``loop``; to be called in its thread."""
@@ -128,10 +117,15 @@ class Registry:
             self._retire_closed()  # also here: where nobody reads, nothing else would let go of a closed loop
             shard = self._shards.get(loop)
             if shard is None:
-                shard = self._shards[loop] = Shard(self)
+                shard = self._shards[loop] = Shard(self, loop)
         for metric in contract.METRICS:
             shard.slot(contract.OVERFLOWS, {contract.INSTRUMENT: metric.name})
         return shard
+
+    def count(self, metric: Metric, attributes: Attributes, amount: int) -> None:
+        """Add to a number that belongs to the process and to no loop; any thread may do so."""
+        with self._counting:
+            self._own.slot(metric, attributes).add(amount)
 
     def admit(self, metric: Metric, attributes: Attributes) -> tuple[Key, bool]:
         """Return the key under which an attribute set is counted, and whether the cap folded it."""
@@ -143,17 +137,22 @@ class Registry:
             if len(sets) < contract.SERIES_LIMIT:
                 sets.add(key)
                 return key, False
+        self.overflowed(metric)
+        return tuple((name, value if name in _KEPT else contract.OTHER) for name, value in key), True
+
+    def overflowed(self, metric: Metric) -> None:
+        """Tell, the first time, that measurements of this instrument are folded: a name or the cap left no room."""
+        with self._lock:
             first = metric.name not in self._full
             self._full.add(metric.name)
         if first:
             self._on_overflow(metric.name)
-        return tuple((name, value if name in _KEPT else contract.OTHER) for name, value in key), True
 
     def read(self, metric: Metric) -> dict[Key, int]:
         """Return the sums of one metric over all loops. Counts of closed loops are kept, their gauges are 0."""
         with self._lock:
             self._retire_closed()
-            shards = list(self._shards.values())
+            shards = [self._own, *self._shards.values()]
             sums = {key: value for (name, key), value in self._retired.items() if name == metric.name}
         for shard in shards:
             for name, key, value in shard.values():
@@ -163,6 +162,7 @@ class Registry:
 
     def _retire_closed(self) -> None:
         for loop in [loop for loop in self._shards if loop.is_closed()]:
+            self.durations.retire(loop)
             for name, key, value in self._shards.pop(loop).values():
                 # Nothing is in flight in a closed loop: its gauges are 0 from now on. Were they gone instead, a back
                 # end would go on showing the last value that happened to be exported.

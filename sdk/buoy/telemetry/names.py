@@ -42,10 +42,14 @@ class Names:
     """Who is declared. Names stay for the life of the process, as their counters do."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.clear_lock()
         self._providers: dict[str, Mapping[str, str]] = {}
         self._pairs: set[tuple[str, str]] = set()
         self._breakers: set[tuple[str, str]] = set()
+
+    def clear_lock(self) -> None:
+        """Take a lock of its own, as a forked child does: another thread of the parent may have held the other."""
+        self._lock = threading.Lock()
 
     def declare(self, provider: str, declaration: Mapping[str, str]) -> None:
         """Register a provider: its operations with their templates, and its host.

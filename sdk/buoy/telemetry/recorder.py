@@ -6,15 +6,14 @@ It uses the OpenTelemetry API alone. What is the same for every call is made onc
 import logging
 from typing import Any
 
-from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
     Span,
+    SpanContext,
     SpanKind,
     Status,
     StatusCode,
     TraceFlags,
-    Tracer,
     set_span_in_context,
 )
 
@@ -37,41 +36,33 @@ from buoy.pipeline.call import Call, Send
 from buoy.telemetry import describe
 from buoy.telemetry.describe import Values
 from buoy.telemetry.logs import Log
-from buoy.telemetry.meters import Attributes, Shard, Slot, Timer
+from buoy.telemetry.meters import Shard
 from buoy.telemetry.names import OperationNames
-from buoy.telemetry.pending import Pending
+from buoy.telemetry.plain import Plain
+from buoy.telemetry.plugs import Plugs
+from buoy.telemetry.slots import Attributes, Slot, Timer
 
 # The shortest wait worth an event on the span (seconds).
 _NOTABLE_WAIT = 0.01
-# The context of a record without a recorded span. With none at all the SDK would take the one that is current when the
-# record is handed over, and show a foreign trace as its exemplar.
-_UNTRACED = set_span_in_context(INVALID_SPAN, Context())
 _FOREVER = float("inf")
 _STATUS = {error: Status(StatusCode.ERROR, facts.sentence) for error, facts in TABLE.items()}
+# Looking up a member of an enum is slow on Python 3.11, and so is using one as a key.
+_INTERNAL, _FIRST, _SAMPLED = SpanKind.INTERNAL, AttemptKind.FIRST, TraceFlags.SAMPLED
 
 
 class OperationRecorder:
     """Implements the ``Recorder`` protocol for one operation in one event loop."""
 
-    def __init__(
-        self, tracer: Tracer, shard: Shard, pending: Pending, log: Log, names: OperationNames, *, total: float | None
-    ) -> None:
-        self._tracer = tracer
+    def __init__(self, plugs: Plugs, shard: Shard, log: Log, names: OperationNames, *, total: float | None) -> None:
+        self._plugs = plugs
         self._shard = shard
-        self._pending = pending
         self._log = log
         self._names = names
         self._propagate = names.propagate and names.http is not None
         self._provider: Attributes = {contract.PROVIDER: names.provider}
         self._operation: Attributes = {**self._provider, contract.OPERATION: names.operation}
         self._call_name = f"{names.provider} {names.operation}"
-        self._call_start: Values = {
-            **self._operation,
-            contract.TRANSPORT: str(names.transport),
-            contract.SAFETY: str(names.safety),
-        }
-        if total is not None:
-            self._call_start[contract.DEADLINE] = total
+        self._call_start = describe.call_constants(names, self._operation, total)
         self._send_name, self._send_kind, self._send_start = describe.send_constants(names, self._operation)
         self._make_zero()
 
@@ -93,6 +84,9 @@ class OperationRecorder:
             if facts.result is CallResult.REFUSED
         }
         self._in_doubt = shard.slot(contract.IN_DOUBT, self._operation, folded=folded)
+        self._successes = self._results[CallResult.SUCCESS]
+        self._call_succeeded: Timer | None = None
+        self._first_succeeded: Timer | None = None
         self._duplicates: dict[DuplicateSource, Slot] = {}
         self._fallbacks: dict[FallbackSource, Slot] = {}
         self._waits: dict[WaitCause, Timer] = {}
@@ -105,36 +99,43 @@ class OperationRecorder:
 
     def call_started(self, call: Call) -> None:
         """Open the call span below whatever span is current."""
-        self._active.add(1)
+        self._active.value += 1
         start = self._call_start if call.asked is None else self._start_of(call)
-        span = call.span = self._tracer.start_span(self._call_name, None, SpanKind.INTERNAL, start)
-        call.trace_id = span.get_span_context().trace_id
-        if span.is_recording():
-            call.context = set_span_in_context(span)
+        try:
+            span = self._plugs.tracer.start_span(self._call_name, None, _INTERNAL, start)
+            call.trace_id = span.get_span_context().trace_id
+            if span.is_recording():
+                call.context = set_span_in_context(span)
+        except Exception as error:  # noqa: BLE001  # of whatever sampler, id generator or processor
+            span = self._unplug(error)
+            call.trace_id, call.context = span.get_span_context().trace_id, None
+        call.span = span
 
     def call_ended(self, call: Call) -> None:
         """Count the call, end its span, and log what went wrong."""
         failure = call.failure
         # What a fallback answered is counted as the failure it was, and shown as the answer it got.
         shown = failure if call.masked is None else None
-        error = None if shown is None else shown.error_type
-        self._active.add(-1)
-        self._results[result_of(failure)].add()
-        timer = self._calls.get(error) or self._call_timer(error)
-        self._record(timer, call.ended - call.started, call.context)
-        if failure is not None:
-            self._count_error(failure, ErrorLevel.CALL)
-            if call.stop_reason is not None:
-                self._abandoned[call.stop_reason].add()
-            if call.in_doubt:
-                self._in_doubt.add()
+        self._active.value -= 1
+        if failure is None:
+            self._successes.add()
+        else:
+            self._count_failure(call, failure)
         if call.duplicate is not None:
             self._count_duplicate(call.duplicate)
         span: Span = call.span
-        if call.context is not None:
-            span.set_attributes(describe.call_end(call))
-            _fail(span, shown)
-        span.end()
+        timer = self._call_succeeded if shown is None else self._calls.get(shown.error_type)
+        if timer is None:
+            timer = self._call_timer(None if shown is None else shown.error_type)
+        timer.record(call.ended - call.started, None if call.context is None else span)
+        try:
+            if call.context is not None:
+                span.set_attributes(describe.call_end(call))
+                if shown is not None:
+                    _fail(span, shown)
+            span.end()
+        except Exception as error:  # noqa: BLE001  # of whatever processor
+            self._unplug(error)
         if shown is not None:
             self._log_failure(call, shown)
         if failure is not None and call.in_doubt:
@@ -143,37 +144,49 @@ class OperationRecorder:
 
     def send_started(self, call: Call, send: Send) -> None:
         """Open the span of one request, and tell the provider of it."""
-        if send.kind is AttemptKind.RETRY and call.retry is not None:
+        if send.kind is not _FIRST and send.kind is AttemptKind.RETRY and call.retry is not None:
             self._count_retry(call.retry[0])
-        context = call.span.get_span_context()
-        if call.context is not None:
-            name = self._send_name if send.target is None else send.target.method
-            span = send.span = self._tracer.start_span(
-                name, call.context, self._send_kind, self._send_attributes(call, send)
-            )
-            context = span.get_span_context()
-        if self._propagate and context.is_valid:
-            # Version 00 defines the sampled flag alone (W3C Trace Context, section 3.2.2.5).
-            sampled = context.trace_flags & TraceFlags.SAMPLED
-            send.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{sampled:02x}"
+        if call.context is None:
+            if call.trace_id and self._propagate:
+                send.traceparent = _traceparent(call.span.get_span_context())
+            return
+        name, start = self._send_name, self._send_start
+        if call.sends > 1 or call.url is not None or call.breaker_state is not None:
+            start = describe.send_start(call, send, start, over_http=self._names.http is not None)
+            if send.target is not None:
+                name = send.target.method
+        try:
+            span = send.span = self._plugs.tracer.start_span(name, call.context, self._send_kind, start)
+            if self._propagate:
+                send.traceparent = _traceparent(span.get_span_context())
+        except Exception as error:  # noqa: BLE001  # of whatever sampler, id generator or processor
+            self._unplug(error)
+            send.span = None
+            send.traceparent = _traceparent(call.span.get_span_context()) if self._propagate else None
 
     def send_ended(self, call: Call, send: Send) -> None:
         """Count the send and end its span."""
+        del call
         failure = send.failure
-        error = None if failure is None else failure.error_type
-        timer = self._sends.get((send.kind, error)) or self._send_timer(send.kind, error)
-        if failure is not None:
-            self._count_error(failure, ErrorLevel.ATTEMPT)
+        timer = self._first_succeeded if failure is None and send.kind is _FIRST else None
+        if timer is None:
+            error = None if failure is None else failure.error_type
+            timer = self._sends.get((send.kind, error)) or self._send_timer(send.kind, error)
+            if failure is not None:
+                self._count_error(failure, ErrorLevel.ATTEMPT)
         span: Span | None = send.span
+        timer.record(send.ended - send.started, span)
         if span is None:
-            self._record(timer, send.ended - send.started, None)
             return
-        self._record(timer, send.ended - send.started, set_span_in_context(span, call.context))
-        end = describe.send_end(send)
-        if end:
-            span.set_attributes(end)
-        _fail(span, failure)
-        span.end()
+        try:
+            end = describe.send_end(send)
+            if end:
+                span.set_attributes(end)
+            if failure is not None:
+                _fail(span, failure)
+            span.end()
+        except Exception as error:  # noqa: BLE001  # of whatever processor
+            self._unplug(error)
 
     def happened(self, call: Call, event: Event) -> None:
         """Tell of a rare fact: an event on the span, a log where the contract has one."""
@@ -184,7 +197,7 @@ class OperationRecorder:
                 self._emit(logging.INFO, contract.RETRY_SCHEDULED, call, event.verdict.error_type, fields)
             case WaitEnded() if event.seconds > 0:
                 timer = self._waits.get(event.cause) or self._wait_timer(event.cause)
-                self._record(timer, event.seconds, call.context)
+                timer.record(event.seconds, None if call.context is None else call.span)
                 if event.seconds >= _NOTABLE_WAIT:
                     fields = {contract.WAIT_FOR: str(event.cause), contract.WAIT_DURATION: event.seconds}
                     self._add_event(call.span, contract.WAIT_ENDED, fields)
@@ -199,8 +212,7 @@ class OperationRecorder:
                 self._emit(logging.WARNING, contract.CALL_REFUSED, call, event.reason, fields)
             case Joined():
                 fields = {contract.DUPLICATE_SOURCE: str(event.source)}
-                call.span.add_link(event.first.span.get_span_context())
-                self._add_event(call.span, contract.DUPLICATE_FOUND, fields)
+                self._add_event(call.span, contract.DUPLICATE_FOUND, fields, link=event.first.span)
                 self._emit(logging.INFO, contract.DUPLICATE_FOUND, call, None, fields)
             case FallbackUsed():
                 self._count_fallback(event.source)
@@ -215,14 +227,19 @@ class OperationRecorder:
 
     # Metrics.
 
-    def _record(self, timer: Timer, seconds: float, context: Context | None) -> None:
-        if timer.folded is not None:
-            timer.folded.add()
-        self._pending.add(timer, seconds, context or _UNTRACED)
+    def _count_failure(self, call: Call, failure: Verdict) -> None:
+        self._results[result_of(failure)].add()
+        self._count_error(failure, ErrorLevel.CALL)
+        if call.stop_reason is not None:
+            self._abandoned[call.stop_reason].add()
+        if call.in_doubt:
+            self._in_doubt.add()
 
     def _call_timer(self, error: ErrorType | None) -> Timer:
         attributes = {**self._operation, contract.TRANSPORT: str(self._names.transport), **describe.error_of(error)}
         timer = self._calls[error] = self._shard.timer(contract.CALL_DURATION, attributes, folded=self._names.folded)
+        if error is None:
+            self._call_succeeded = timer
         return timer
 
     def _send_timer(self, kind: AttemptKind, error: ErrorType | None) -> Timer:
@@ -230,6 +247,8 @@ class OperationRecorder:
         timer = self._sends[kind, error] = self._shard.timer(
             contract.ATTEMPT_DURATION, attributes, folded=self._names.folded
         )
+        if error is None and kind is _FIRST:
+            self._first_succeeded = timer
         return timer
 
     def _wait_timer(self, cause: WaitCause) -> Timer:
@@ -272,34 +291,29 @@ class OperationRecorder:
 
     # Spans.
 
-    def _start_of(self, call: Call) -> Values:
+    def _start_of(self, call: Call) -> Plain:
         if call.deadline == _FOREVER:
             return self._call_start
-        return {**self._call_start, contract.DEADLINE: call.deadline - call.started}
+        start = Plain(self._call_start)
+        start[contract.DEADLINE] = call.deadline - call.started
+        return start
 
-    def _send_attributes(self, call: Call, send: Send) -> Values:
-        if call.sends == 1 and call.url is None and call.breaker_state is None:
-            return self._send_start
-        attributes = {**self._send_start, contract.ATTEMPT_KIND: str(send.kind), contract.ATTEMPT_NUMBER: send.number}
-        if call.url is not None:
-            attributes[contract.URL_FULL] = call.url
-        if send.target is not None:
-            attributes |= describe.elsewhere(send.target)
-            del attributes[contract.URL_TEMPLATE]
-        if call.breaker_state is not None:
-            attributes[contract.BREAKER_STATE] = str(call.breaker_state)
-        if call.sends > 1 and self._names.http is not None:
-            attributes[contract.RESEND_COUNT] = call.sends - 1
-        if send.kind is AttemptKind.RETRY and call.retry is not None:
-            cause, delay = call.retry
-            attributes[contract.ATTEMPT_DELAY] = delay
-            attributes[contract.RETRY_REASON] = describe.category_of(cause)
-        return attributes
-
-    @staticmethod
-    def _add_event(span: Span | None, event: contract.Event, fields: Values) -> None:
-        if span is not None and span.is_recording():
+    def _add_event(self, span: Span | None, event: contract.Event, fields: Values, link: Span | None = None) -> None:
+        try:
+            if span is None or not span.is_recording():
+                return
+            if link is not None:
+                span.add_link(link.get_span_context())
             span.add_event(event.name, fields)
+        except Exception as error:  # noqa: BLE001  # the tracer is not ours
+            self._unplug(error)
+
+    def _unplug(self, error: Exception) -> Span:
+        """Use the tracer no more; return a span that stands in for one of its, with the context that is current."""
+        try:
+            return self._plugs.unplug_tracer(error).start_span(self._call_name)
+        except Exception:  # noqa: BLE001  # the current span is not ours either
+            return INVALID_SPAN
 
     # Logs.
 
@@ -330,7 +344,14 @@ class OperationRecorder:
         self._log.emit(level, event.name, self._names.provider, str(error or ""), {**common, **fields})
 
 
-def _fail(span: Span, failure: Verdict | None) -> None:
-    """Set the span's status: unset on success and on cancellation, else an error with the type's fixed sentence."""
-    if failure is not None and failure.error_type is not ErrorType.CANCELLED:
+def _fail(span: Span, failure: Verdict) -> None:
+    """Set the span's status: unset on cancellation, else an error with the type's fixed sentence."""
+    if failure.error_type is not ErrorType.CANCELLED:
         span.set_status(_STATUS[failure.error_type])
+
+
+def _traceparent(context: SpanContext) -> str | None:
+    """Return the header of a span. Version 00 defines the sampled flag alone (W3C Trace Context, section 3.2.2.5)."""
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & _SAMPLED:02x}"

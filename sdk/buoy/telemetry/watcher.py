@@ -6,7 +6,8 @@ from buoy import contract
 from buoy.events import BreakerChanged, LimiterPaused, StateEvent
 from buoy.telemetry import describe
 from buoy.telemetry.logs import Log
-from buoy.telemetry.meters import Attributes, Shard
+from buoy.telemetry.meters import Shard
+from buoy.telemetry.slots import Attributes
 
 
 class ProviderWatcher:

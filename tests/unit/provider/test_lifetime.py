@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from buoy.provider import lifetime
 from buoy.provider.lifetime import Lifetime, State
 from tests.support import virtual_time
 from tests.support.virtual_time import now, virtually
@@ -107,7 +108,7 @@ async def test_being_idle_is_waited_for() -> None:
     life.enter_call()
     for after in (1, 2):
         loop.call_later(after, life.leave_call)
-    await life.drain(FOREVER, {})
+    await life.drain(FOREVER)
     assert (now(), life.in_flight, life.state) == (2, 0, State.CLOSING)
 
 
@@ -117,7 +118,7 @@ async def test_without_calls_it_is_idle_at_once() -> None:
     life = opened()
     life.enter_call()
     life.leave_call()
-    await life.drain(FOREVER, {})
+    await life.drain(FOREVER)
     assert (now(), life.state) == (0, State.CLOSING)
 
 
@@ -128,11 +129,52 @@ async def test_whoever_gives_up_waiting_is_not_missed() -> None:
     life.enter_call()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
-            await life.drain(FOREVER, {})
+            await life.drain(FOREVER)
     life.leave_call()
     life.state = State.CLOSED
     life.begin()
     life.state = State.OPEN
     life.enter_call().call_later(5, life.leave_call)
-    await life.drain(FOREVER, {})
+    await life.drain(FOREVER)
     assert (now(), life.in_flight) == (6, 0)
+
+
+@virtually
+async def test_intake_can_be_stopped_before_anybody_waits() -> None:
+    """From then on no call is taken; what is in flight is not touched, and what is not open stays as it is."""
+    life = opened()
+    life.enter_call()
+    life.stop_intake()
+    with pytest.raises(RuntimeError, match="'shop' is closing"):
+        life.enter_call()
+    assert (life.in_flight, life.state) == (1, State.CLOSING)
+    other = Lifetime("other")
+    other.stop_intake()
+    assert other.state is State.NEW
+
+
+@virtually
+async def test_a_forked_child_enters_anew() -> None:
+    """What is open in the parent says so in the child, where it can be entered with nothing in flight."""
+    life = opened()
+    life.open({}, lambda *_: None)
+    life.enter_call()
+    assert life in lifetime.entered()
+    lifetime._forked()
+    assert life not in lifetime.entered()
+    with pytest.raises(RuntimeError, match="was entered before this process was forked, and is open in the parent"):
+        life.enter_call()
+    life.begin()
+    assert (life.in_flight, life.state) == (0, State.OPENING)
+
+
+@virtually
+async def test_only_what_is_entered_is_known() -> None:
+    """The process knows the lifetimes of open providers, until they are closed."""
+    life = Lifetime("shop")
+    life.begin()
+    assert life not in lifetime.entered()
+    life.open({}, lambda *_: None)
+    assert life in lifetime.entered()
+    life.close()
+    assert life not in lifetime.entered()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -20,6 +21,7 @@ class Received:
         self.headers: list[dict[str, str]] = []
         self._traces: list[ExportTraceServiceRequest] = []
         self._metrics: list[ExportMetricsServiceRequest] = []
+        self._logs: list[ExportLogsServiceRequest] = []
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
         """Decode one request."""
@@ -27,6 +29,8 @@ class Received:
         self.headers.append(headers)
         if path.endswith("/v1/traces"):
             self._traces.append(ExportTraceServiceRequest.FromString(body))
+        elif path.endswith("/v1/logs"):
+            self._logs.append(ExportLogsServiceRequest.FromString(body))
         else:
             self._metrics.append(ExportMetricsServiceRequest.FromString(body))
 
@@ -38,6 +42,16 @@ class Received:
             for resource in request.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
+        ]
+
+    def logs(self) -> list[Any]:
+        """Return all log records."""
+        return [
+            record
+            for request in self._logs
+            for resource in request.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
         ]
 
     def resources(self) -> list[dict[str, str]]:

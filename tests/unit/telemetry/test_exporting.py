@@ -1,14 +1,20 @@
-"""The packing exporter against a receiver that takes, takes in part, refuses, hangs back or is not there."""
+"""Sending, and the packing exporter, against a receiver that takes, takes in part, refuses, or is not there."""
 
 import gzip
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import requests
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceRequest,
@@ -19,10 +25,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import SpanContext
 
+from buoy.outcome import DropReason, Signal
 from buoy.telemetry import exporting
-from buoy.telemetry.exporting import PackingSpanExporter
+from buoy.telemetry.exporting import PackingSpanExporter, Sender
 
-OK, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
+OK = SpanExportResult.SUCCESS
 BOUND = 10.0  # seconds after which a test gives up waiting for a thread
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -94,29 +101,21 @@ def sink() -> Iterator[Sink]:
             thread.join()
 
 
-Losses = list[tuple[str, str, int]]
+class Exports(Sender[Sequence[ReadableSpan]]):
+    """Sends spans to a URL, by the packing exporter."""
 
-
-class Exporter(PackingSpanExporter):
-    """Keeps what it says of losses."""
-
-    def __init__(self, url: str | None = None, timeout: float = BOUND, session: requests.Session | None = None) -> None:
-        self.losses: Losses = []
+    def __init__(self, url: str | None = None, timeout: float = BOUND) -> None:
         super().__init__(
-            url, timeout=timeout, session=session, on_loss=lambda *loss: self.losses.append((loss[0], loss[1], loss[2]))
+            Signal.SPAN, lambda session: PackingSpanExporter(endpoint=url, timeout=timeout, session=session)
         )
-
-    def close(self) -> None:
-        """Shut down; the stock method has no types."""
-        self.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
-def exporter(sink: Sink) -> Iterator[Exporter]:
+def exports(sink: Sink) -> Iterator[Exports]:
     """Export to the sink."""
-    exporter = Exporter(sink.url)
-    yield exporter
-    exporter.close()
+    exports = Exports(sink.url)
+    yield exports
+    exports.stop()
 
 
 def _spans(*names: str) -> list[ReadableSpan]:
@@ -124,87 +123,89 @@ def _spans(*names: str) -> list[ReadableSpan]:
     return [ReadableSpan(name, ids, resource=who, start_time=1, end_time=2) for name in names]
 
 
-ANSWERS: dict[str, tuple[list[Answer], SpanExportResult, Losses, int]] = {
-    "ok": ([], OK, [], 1),
-    "ok, nothing rejected": ([(200, {}, _partial(0, "be careful"))], OK, [], 1),
-    "partly rejected": ([(200, {}, _partial(2, "bad names"))], OK, [("traces", "partial_success", 2)], 1),
-    "more rejected than sent": ([(200, {}, _partial(1 << 40))], OK, [("traces", "partial_success", 3)], 1),
-    "fewer than none rejected": ([(200, {}, _partial(-5))], OK, [], 1),
-    "an answer that is none": ([(200, {}, b"\xff\xff<html>")], OK, [], 1),
-    "400": ([(400, {}, b"")], FAILURE, [("traces", "export_failed", 3)], 1),
-    "400 with a body": ([(400, {}, _partial(2))], FAILURE, [("traces", "export_failed", 3)], 1),
-    "redirected": ([(302, {"Location": "/"}, b"")], FAILURE, [("traces", "export_failed", 3)], 1),
-    "503, then ok": ([(503, {"Retry-After": "0"}, b"")], OK, [], 2),
-    "429, then partly rejected": (
-        [(429, {"Retry-After": "0"}, b""), (200, {}, _partial(1))],
-        OK,
-        [("traces", "partial_success", 1)],
-        2,
-    ),
-    "503 for longer than there is time": (
-        [(503, {"Retry-After": "3600"}, b"")],
-        FAILURE,
-        [("traces", "export_failed", 3)],
-        1,
-    ),
+FAILED, PARTIAL, SHUTDOWN = DropReason.EXPORT_FAILED, DropReason.PARTIAL_SUCCESS, DropReason.SHUTDOWN
+Losses = dict[DropReason, int]
+
+ANSWERS: dict[str, tuple[list[Answer], Losses, int]] = {
+    "ok": ([], {}, 1),
+    "ok, nothing rejected": ([(200, {}, _partial(0, "be careful"))], {}, 1),
+    "partly rejected": ([(200, {}, _partial(2, "bad names"))], {PARTIAL: 2}, 1),
+    "more rejected than sent": ([(200, {}, _partial(1 << 40))], {PARTIAL: 3}, 1),
+    "fewer than none rejected": ([(200, {}, _partial(-5))], {}, 1),
+    "an answer that is none": ([(200, {}, b"\xff\xff<html>")], {}, 1),
+    "400": ([(400, {}, b"")], {FAILED: 3}, 1),
+    "400 with a body": ([(400, {}, _partial(2))], {FAILED: 3}, 1),
+    "redirected": ([(302, {"Location": "/"}, b"")], {FAILED: 3}, 1),
+    "503, then ok": ([(503, {"Retry-After": "0"}, b"")], {}, 2),
+    "429, then partly rejected": ([(429, {"Retry-After": "0"}, b""), (200, {}, _partial(1))], {PARTIAL: 1}, 2),
+    "503 for longer than there is time": ([(503, {"Retry-After": "3600"}, b"")], {FAILED: 3}, 1),
 }
 
 
 @pytest.mark.parametrize("case", ANSWERS.values(), ids=ANSWERS)
-def test_answers(sink: Sink, exporter: Exporter, case: tuple[list[Answer], SpanExportResult, Losses, int]) -> None:
+def test_answers(sink: Sink, exports: Exports, case: tuple[list[Answer], Losses, int]) -> None:
     """What the receiver answers decides the result, and every span that it did not take is told of once."""
-    answers, result, losses, times = case
+    answers, losses, times = case
     sink.script.extend(answers)
-    assert exporter.export(_spans("a", "b", "c")) is result
-    assert losses == exporter.losses
+    assert losses == dict(exports.send(_spans("a", "b", "c"), 3))
     assert sink.names() == [["a", "b", "c"]] * times
 
 
-def test_a_loss_is_told_of_once(sink: Sink, exporter: Exporter) -> None:
+def test_a_loss_is_told_of_once(sink: Sink, exports: Exports) -> None:
     """The batches after one that was rejected in part have lost nothing, however success is said."""
     sink.script.extend([(200, {}, _partial(1)), (202, {}, b""), (200, {}, b"")])
-    assert [exporter.export(_spans(name)) for name in "abc"] == [OK, OK, OK]
-    assert exporter.losses == [("traces", "partial_success", 1)]
+    assert [dict(exports.send(_spans(name), 1)) for name in "abc"] == [{PARTIAL: 1}, {}, {}]
 
 
 def test_nobody_listens() -> None:
     """A refused connection is a failed export of the whole batch."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
-        exporter = Exporter(f"http://127.0.0.1:{bound.getsockname()[1]}/v1/traces", timeout=0.5)
-        assert FAILURE is exporter.export(_spans("a", "b"))
-        exporter.close()
-    assert exporter.losses == [("traces", "export_failed", 2)]
+        exports = Exports(f"http://127.0.0.1:{bound.getsockname()[1]}/v1/traces", timeout=0.5)
+        assert dict(exports.send(_spans("a", "b"), 2)) == {FAILED: 2}
+        exports.stop()
 
 
-def test_shutdown_in_the_middle(sink: Sink, exporter: Exporter) -> None:
+def test_shutdown_in_the_middle(sink: Sink, exports: Exports) -> None:
     """A shutdown ends the wait for a retry at once; this batch and later ones are told of."""
     sink.script.append((503, {"Retry-After": "9"}, b""))
-    results: list[SpanExportResult] = []
-    thread = threading.Thread(target=lambda: results.append(exporter.export(_spans("a", "b"))), daemon=True)
+    results: list[Losses] = []
+    thread = threading.Thread(target=lambda: results.append(dict(exports.send(_spans("a", "b"), 2))), daemon=True)
     thread.start()
     assert sink.answered.wait(BOUND)
-    exporter.close()
+    exports.stop()
     thread.join(BOUND / 2)
-    assert results == [FAILURE]
-    assert FAILURE is exporter.export(_spans("c"))
-    assert exporter.losses == [("traces", "shutdown", 2), ("traces", "shutdown", 1)]
+    assert results == [{SHUTDOWN: 2}]
+    assert dict(exports.send(_spans("c"), 1)) == {SHUTDOWN: 1}
     assert sink.names() == [["a", "b"]]
 
 
-def test_spans_that_cannot_be_encoded(sink: Sink, exporter: Exporter, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_given_up_is_not_tried_again(sink: Sink, exports: Exports) -> None:
+    """An abort ends the wait for a retry at once; what is sent later goes by an exporter of its own."""
+    sink.script.append((503, {"Retry-After": "9"}, b""))
+    results: list[Losses] = []
+    thread = threading.Thread(target=lambda: results.append(dict(exports.send(_spans("a", "b"), 2))), daemon=True)
+    thread.start()
+    assert sink.answered.wait(BOUND)
+    exports.abort()
+    thread.join(BOUND / 2)
+    assert results == [{FAILED: 2}]
+    assert exports.send(_spans("c"), 1) == {}
+    assert sink.names() == [["a", "b"], ["c"]]
+
+
+def test_spans_that_cannot_be_encoded(sink: Sink, exports: Exports, caplog: pytest.LogCaptureFixture) -> None:
     """A batch that no encoder takes fails, is told of, and logged by the stock exporter; nothing is sent."""
-    assert FAILURE is exporter.export(_spans("a", "\ud800"))
-    assert exporter.losses == [("traces", "export_failed", 2)]
+    assert dict(exports.send(_spans("a", "\ud800"), 2)) == {FAILED: 2}
     assert "Failed to encode span batch" in caplog.text
     assert sink.bodies == []
 
 
-def test_a_batch_that_is_too_large(sink: Sink, exporter: Exporter, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_batch_that_is_too_large(sink: Sink, exports: Exports, caplog: pytest.LogCaptureFixture) -> None:
     """A batch above the stock exporter's limit is not sent, told of, and logged."""
-    exporter._max_request_size = 20
-    assert FAILURE is exporter.export(_spans("a" * 100))
-    assert exporter.losses == [("traces", "export_failed", 1)]
+    assert isinstance(exports.exporter, PackingSpanExporter)
+    exports.exporter._max_request_size = 20
+    assert dict(exports.send(_spans("a" * 100), 1)) == {FAILED: 1}
     assert "exceeds max_request_size" in caplog.text
     assert sink.bodies == []
 
@@ -214,9 +215,9 @@ def test_the_environment_is_heard(sink: Sink, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", sink.url)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=blue")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
-    exporter = Exporter()
-    assert OK is exporter.export(_spans("a"))
-    exporter.close()
+    exports = Exports()
+    assert exports.send(_spans("a"), 1) == {}
+    exports.stop()
     assert sink.names() == [["a"]]
     (headers,) = sink.headers
     assert (
@@ -226,45 +227,93 @@ def test_the_environment_is_heard(sink: Sink, monkeypatch: pytest.MonkeyPatch) -
     ) == ("blue", "gzip", "application/x-protobuf")
 
 
-def test_the_environment_may_name_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", ["", "TRACES_"])
+def test_the_environment_may_name_the_session(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A credential provider is the stock exporter's to load; one that is not installed is its error."""
-    monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "nobody")
+    monkeypatch.setenv(f"OTEL_PYTHON_EXPORTER_OTLP_HTTP_{part}CREDENTIAL_PROVIDER", "nobody")
     with pytest.raises(RuntimeError, match="nobody"):
-        Exporter()
+        Exports()
 
 
-def test_a_session_of_ones_own(sink: Sink) -> None:
-    """A session that is given is used, and its answers are read too."""
-    session = requests.Session()
-    session.headers["x-mine"] = "1"
-    exporter = Exporter(sink.url, session=session)
-    sink.script.append((200, {}, _partial(1)))
-    exporter.export(_spans("a"))
-    exporter.close()
-    assert sink.headers[0]["x-mine"] == "1"
-    assert exporter.losses == [("traces", "partial_success", 1)]
+def test_an_exporter_that_raises() -> None:
+    """Whatever an exporter raises, what it was given did not arrive, and nothing reaches the thread."""
+
+    class Broken:
+        """An exporter that fails in its own way."""
+
+        def export(self, batch: Sequence[ReadableSpan]) -> object:
+            """Raise."""
+            raise KeyError(len(batch))
+
+        def shutdown(self) -> None:
+            """Do nothing."""
+
+    assert dict(Sender(Signal.SPAN, lambda _: Broken()).send(_spans("a"), 7)) == {FAILED: 7}
+
+
+def test_a_forked_child_has_an_exporter_of_its_own(sink: Sink) -> None:
+    """After :meth:`revive` nothing of the inherited exporter is used: its connections are the parent's."""
+    exports = Exports(sink.url)
+    inherited = exports.exporter
+    exports.send(_spans("parent"), 1)
+    exports.revive()
+    assert exports.exporter is inherited  # made when it is needed: many children export nothing
+    assert exports.send(_spans("child"), 1) == {}
+    assert exports.exporter is not inherited
+    exports.stop()
+    assert sink.names() == [["parent"], ["child"]]
 
 
 def test_a_stock_exporter_of_another_build(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the stock exporter has not the parts that we send with, it exports by itself, and losses are still told."""
     monkeypatch.setattr(exporting, "_PARTS", ("_gone",))
     monkeypatch.setattr(exporting, "pack", lambda _: pytest.fail("packed, and then?"))
-    exporter = Exporter(sink.url)
+    exports = Exports(sink.url)
     sink.script.extend([(200, {}, _partial(1)), (400, {}, b"")])
-    assert [exporter.export(_spans("a")), exporter.export(_spans("b"))] == [OK, FAILURE]
-    exporter.close()
-    assert exporter.losses == [("traces", "partial_success", 1), ("traces", "export_failed", 1)]
+    assert [dict(exports.send(_spans(name), 1)) for name in "ab"] == [{PARTIAL: 1}, {FAILED: 1}]
+    exports.stop()
 
 
 def test_behind_the_batch_processor(sink: Sink) -> None:
     """Spans of the real SDK arrive through its batch processor, and a flush waits for them."""
-    exporter = Exporter(sink.url)
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider.add_span_processor(BatchSpanProcessor(PackingSpanExporter(endpoint=sink.url, timeout=BOUND)))
     with provider.get_tracer("t").start_as_current_span("outer") as span:
         span.add_event("e")
         provider.get_tracer("t").start_span("inner").end()
     assert provider.force_flush()
     assert sink.names() == [["inner", "outer"]]
     provider.shutdown()
-    assert exporter.losses == []
+
+
+@pytest.mark.parametrize(
+    ("signal", "answer"),
+    [
+        (
+            Signal.METRIC,
+            ExportMetricsServiceResponse(partial_success=ExportMetricsPartialSuccess(rejected_data_points=2)),
+        ),
+        (Signal.LOG, ExportLogsServiceResponse(partial_success=ExportLogsPartialSuccess(rejected_log_records=2))),
+    ],
+    ids=str,
+)
+def test_what_is_rejected_of_other_signals(signal: Signal, answer: Any, sink: Sink) -> None:
+    """Of metrics and logs, too, the receiver's own count of what it rejected is read."""
+
+    class Posts:
+        """Posts a body over the session that it was given."""
+
+        def __init__(self, session: requests.Session | None) -> None:
+            assert session is not None
+            self._session = session
+
+        def export(self, batch: bytes) -> SpanExportResult:
+            """Post it."""
+            self._session.post(sink.url, data=batch, timeout=BOUND)
+            return OK
+
+        def shutdown(self) -> None:
+            """Do nothing."""
+
+    sink.script.append((200, {}, answer.SerializeToString()))
+    assert dict(Sender(signal, Posts).send(b"", 3)) == {PARTIAL: 2}

@@ -178,7 +178,9 @@ def test_beyond_the_cap_provider_and_error_are_kept(observed: Observed, loop: as
     failed = {**named("shop", "late"), contract.ERROR_TYPE: "timeout", contract.ERROR_CATEGORY: "network"}
     timer = shard.timer(contract.ATTEMPT_DURATION, failed)
     assert timer is shard.timer(contract.ATTEMPT_DURATION, {**failed, contract.OPERATION: "later"})
-    assert {**failed, contract.OPERATION: "_OTHER", contract.RETRY_REASON: "_OTHER"} == timer.attributes
+    timer.record(1.0, None)
+    (point,) = observed.points(contract.ATTEMPT_DURATION.name)
+    assert {**failed, contract.OPERATION: "_OTHER", contract.RETRY_REASON: "_OTHER"} == point.attributes
 
 
 def test_what_is_folded_is_bounded_itself(observed: Observed, loop: asyncio.AbstractEventLoop) -> None:

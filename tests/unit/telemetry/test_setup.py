@@ -63,7 +63,7 @@ def test_an_argument_wins_over_the_environment(received: Received, nobody: str) 
         OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
     )
     assert said == [{"same": True, "traces": True, "metrics": True, "flushed": True}]
-    assert {"/v1/traces", "/v1/metrics"} == set(received.paths)
+    assert {"/v1/traces", "/v1/metrics", "/v1/logs"} == set(received.paths)
     assert {"application/x-protobuf"} == {headers["content-type"] for headers in received.headers}
     assert [*["bank balance"] * 3, *["bank balance attempt"] * 3] == sorted(received.spans())
     assert [value for value in received.values("buoy.client.calls").values() if value] == [3]
@@ -102,35 +102,35 @@ def test_the_environment_is_honoured(received: Received) -> None:
 def test_it_steps_aside_where_told_or_where_one_is_set() -> None:
     """Per signal: a provider of the service's own, ``none`` and ``OTEL_SDK_DISABLED`` are respected."""
     said = process(
-        "from opentelemetry import metrics, trace\n"
+        "from opentelemetry import _logs, metrics, trace\n"
+        "from opentelemetry.sdk._logs import LoggerProvider\n"
         "from opentelemetry.sdk.metrics import MeterProvider\n"
         "from opentelemetry.sdk.trace import TracerProvider\n"
         "from buoy.telemetry import setup as module\n"
         "def fresh(**environment):\n"
         "    module._present = None\n"
-        "    for name in ('OTEL_SDK_DISABLED', 'OTEL_TRACES_EXPORTER', 'OTEL_METRICS_EXPORTER'):\n"
-        "        os.environ.pop(name, None)\n"
+        "    os.environ.pop('OTEL_SDK_DISABLED', None)\n"
+        "    for signal in ('TRACES', 'METRICS', 'LOGS'): os.environ.pop(f'OTEL_{signal}_EXPORTER', None)\n"
         "    os.environ.update(environment)\n"
         "    done = buoy.setup()\n"
-        "    say(traces=done.traces, metrics=done.metrics)\n"
+        "    say(traces=done.traces, metrics=done.metrics, logs=done.logs)\n"
         "    return done\n"
         "fresh(OTEL_SDK_DISABLED='TRUE')\n"
-        "fresh(OTEL_TRACES_EXPORTER='none', OTEL_METRICS_EXPORTER='none')\n"
+        "fresh(OTEL_TRACES_EXPORTER='none', OTEL_METRICS_EXPORTER='none', OTEL_LOGS_EXPORTER='none')\n"
         "mine = TracerProvider(shutdown_on_exit=False)\n"
         "trace.set_tracer_provider(mine)\n"
-        "fresh(OTEL_METRICS_EXPORTER='none')\n"
+        "fresh(OTEL_METRICS_EXPORTER='none', OTEL_LOGS_EXPORTER='none')\n"
         "say(traces='opentelemetry.exporter.otlp' in ' '.join(sys.modules))\n"
         "metrics.set_meter_provider(MeterProvider(shutdown_on_exit=False))\n"
+        "_logs.set_logger_provider(LoggerProvider(shutdown_on_exit=False))\n"
         "done = fresh()\n"
         "say(mine=trace.get_tracer_provider() is mine, flushed=done.flush())\n"
         "asyncio.run(calls(*declared()))\n"
     )
     assert said == [
-        {"traces": False, "metrics": False},
-        {"traces": False, "metrics": False},
-        {"traces": False, "metrics": False},
+        *[{"traces": False, "metrics": False, "logs": False}] * 3,
         {"traces": False},
-        {"traces": False, "metrics": False},
+        {"traces": False, "metrics": False, "logs": False},
         {"mine": True, "flushed": True},
     ]
 
@@ -154,7 +154,7 @@ def test_it_takes_the_signal_that_is_free(taken: str, expected: dict[str, bool],
     )
     assert [expected] == said
     assert len({who["service.instance.id"] for who in received.resources()}) == 1
-    assert {"/v1/metrics" if taken == "traces" else "/v1/traces"} == set(received.paths)
+    assert {"/v1/metrics" if taken == "traces" else "/v1/traces", "/v1/logs"} == set(received.paths)
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
@@ -219,7 +219,7 @@ def test_where_traces_go(
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert expected == ours._url(endpoint, "TRACES", "v1/traces")
+    assert expected == ours._url(endpoint, "TRACES")
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://", "", 4318])
@@ -243,9 +243,59 @@ def test_an_exporter_that_is_not_offered_is_refused(monkeypatch: pytest.MonkeyPa
         buoy.setup()
 
 
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL"])
+def test_a_protocol_that_is_not_spoken_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``grpc`` would send to a port that does not understand us; the message says which protocol is spoken."""
+    monkeypatch.setenv(variable, "grpc")
+    with pytest.raises(buoy.ConfigurationError, match=f"{variable}=grpc is not offered here, only http/protobuf"):
+        buoy.setup()
+
+
+def test_a_number_that_cannot_work_is_refused() -> None:
+    """A queue without room and an interval that is none are named with their variable, and nothing is installed."""
+    variables = ["OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_BLRP_SCHEDULE_DELAY"]
+    said = process(
+        f"for variable in {variables}:\n"
+        "    for value in ('0', '-5', 'many', 'nan', 'inf'):\n"
+        "        os.environ[variable] = value\n"
+        "        try: buoy.setup()\n"
+        "        except buoy.ConfigurationError as error: say(error=str(error))\n"
+        "    del os.environ[variable]\n"
+        "say(done=buoy.setup().fast)\n"
+    )
+    assert [
+        *(
+            {"error": f"setup: {variable}={value} is not allowed; it must be a number from 1 on."}
+            for variable in variables
+            for value in ("0", "-5", "many", "nan", "inf")
+        ),
+        {"done": True},
+    ] == said
+
+
+def test_what_an_exporter_cannot_use_is_refused() -> None:
+    """What only an exporter finds out is an error of ours as well, without the value, and nothing is installed."""
+    said = process(
+        "from opentelemetry import trace\n"
+        "try: buoy.setup()\n"
+        "except buoy.ConfigurationError as error: say(error=str(error), cause=type(error.__cause__).__name__)\n"
+        "say(free=isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider))\n",
+        OTEL_PYTHON_EXPORTER_OTLP_HTTP_LOGS_CREDENTIAL_PROVIDER="s3cret",
+    )
+    text = "setup: what OTEL_* asks for cannot work (RuntimeError); 'buoy doctor' looks at each of them."
+    assert [{"error": text, "cause": "RuntimeError"}, {"free": True}] == said
+
+
+def test_fast_is_true_or_false() -> None:
+    """Anything else is a mistake."""
+    fast: Any = "yes"
+    with pytest.raises(buoy.ConfigurationError, match="fast='yes' is not allowed"):
+        buoy.setup(fast=fast)
+
+
 def test_announcing_is_nothing_where_the_sdk_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is flushed where ``setup`` was not called, or left metrics alone."""
-    monkeypatch.setattr(Telemetry, "flush", lambda *_: pytest.fail("flushed what is not ours"))
-    for present in (None, Telemetry(traces=True, metrics=False)):
+    """Nothing is new where ``setup`` was not called, or left metrics alone, and nothing is flushed."""
+    for present in (None, Telemetry(traces=True, metrics=False, logs=True, fast=True)):
         monkeypatch.setattr(ours, "_present", present)
+        assert not ours.has_news()
         announce()

@@ -14,6 +14,7 @@ import buoy
 from buoy import contract
 from tests.support.peer import CUT, Peer, answer
 from tests.support.telemetry import Observed, observe
+from tests.unit.telemetry.program import process
 from tests.unit.telemetry.shop import AT_ONCE, Shop, context_of, failing
 
 
@@ -196,3 +197,44 @@ async def test_calls_work_where_nobody_listens() -> None:
         result = await shop.item.call(id="1")
     assert (result.meta.attempts, result.meta.sends, result.meta.trace_id) == (2, 2, None)
     assert [request for request in peer.heard if "traceparent" in request.headers] == []
+
+
+@pytest.mark.parametrize(("flags", "told"), [(1, "01"), (0, "00"), (3, "01")])
+async def test_a_trace_passes_through_where_nobody_listens(flags: int, told: str) -> None:
+    """Without an SDK the trace that the caller is in goes on to the provider, with its own sampled flag."""
+    remote = SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(flags))
+    token = otel.attach(trace.set_span_in_context(NonRecordingSpan(remote)))
+    try:
+        async with Peer(answer(503), CUT, answer()) as peer, Shop(base_url=peer.url) as shop:
+            result = await shop.item.call(id="1")
+    finally:
+        otel.detach(token)
+    assert result.meta.trace_id == f"{0xABC:032x}"
+    assert {request.headers.get("traceparent") for request in peer.heard} == {f"00-{0xABC:032x}-{0xDEF:016x}-{told}"}
+
+
+def test_an_sdk_that_comes_late_is_noticed_at_the_next_call() -> None:
+    """An SDK set while a provider is open gets the spans of all calls from then on, and the counts of all before."""
+    (said,) = process(
+        "from opentelemetry import metrics, trace\n"
+        "from opentelemetry.sdk.metrics import MeterProvider\n"
+        "from opentelemetry.sdk.metrics.export import InMemoryMetricReader\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import SimpleSpanProcessor\n"
+        "from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter\n"
+        "exporter, reader, provider = InMemorySpanExporter(), InMemoryMetricReader(), TracerProvider()\n"
+        "provider.add_span_processor(SimpleSpanProcessor(exporter))\n"
+        "async def main(bank, balance):\n"
+        "    async with bank:\n"
+        "        await balance()\n"
+        "        trace.set_tracer_provider(provider)\n"
+        "        metrics.set_meter_provider(MeterProvider([reader]))\n"
+        "        await balance()\n"
+        "    scope = reader.get_metrics_data().resource_metrics[0].scope_metrics[0]\n"
+        "    found = {metric.name: metric.data.data_points for metric in scope.metrics}\n"
+        "    calls = sum(point.value for point in found['buoy.client.calls'])\n"
+        "    timed = sum(point.count for point in found['buoy.client.call.duration'])\n"
+        "    say(spans=len(exporter.get_finished_spans()), calls=calls, timed=timed)\n"
+        "asyncio.run(main(*declared()))\n"
+    )
+    assert said == {"spans": 2, "calls": 2, "timed": 2}

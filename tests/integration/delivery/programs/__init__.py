@@ -1,0 +1,1 @@
+"""Services that the tests start: each makes a number of calls that is known, and says what it saw."""

@@ -1,0 +1,1 @@
+"""The sidecar: a real collector, real back ends, real processes between them."""

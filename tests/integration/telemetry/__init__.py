@@ -1,0 +1,1 @@
+"""What reaches a real OTLP receiver: unsampled, overflowing, and with exemplars."""
