@@ -16,7 +16,7 @@ define venv
 	exit 1
 endef
 
-.PHONY: help demo test check mutants bench bench-soak fuzz generate format clean test-pythons
+.PHONY: help demo test check tools sidecar-wheel mutants bench bench-soak fuzz generate format clean test-pythons
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,14 @@ check: ## form, types, floors, and whether the generated files are fresh
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.generate --check
+
+tools: ## the collector, Prometheus and Alertmanager, built once into ~/.cache/buoy (TOOLS=promtool for some; some 15 min)
+	$(call venv)
+	@$(BIN)/python -m tools.binaries $(TOOLS)
+
+sidecar-wheel: ## the wheel buoy-sidecar, with the collector built for this platform, in dist/
+	$(call venv)
+	@$(BIN)/python -m tools.binaries.wheel
 
 mutants: ## break the decisions in every small way: a test must notice each (MUTANTS=breaker for one module; some 15 min)
 	$(call venv,dev)
