@@ -1,1 +1,0 @@
-"""The sidecar: a real collector, real back ends, real processes between them."""
