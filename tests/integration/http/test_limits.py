@@ -11,6 +11,7 @@ import pytest
 
 import buoy
 from tests.integration.http.shop import AT_ONCE, attribute
+from tests.integration.http.streams import Tap, feeding, skip
 from tests.support.eventually import until
 from tests.support.faults import BOUND, FaultyServer, Peer, Step, answer, endless, hang, message, raw, say
 from tests.support.memory import peak
@@ -158,6 +159,24 @@ async def test_the_status_of_an_error_counts_without_its_body() -> None:
             await store.make()
     assert caught.value.__notes__ == ["The body of this answer did not come whole (MisfitError): no rule has read it."]
     assert [received.connection for received in server.received] == [0, 1, 2]
+
+
+async def test_the_status_of_an_error_counts_where_its_body_is_late() -> None:
+    """An error whose body does not come within the time of its try is told by its status, and its connection closed."""
+
+    async def too_late() -> None:
+        await tap.begun.wait()
+        for _ in range(10):  # rounds of the loop: the client, too, has the head
+            await asyncio.sleep(0)
+        skip(10)
+
+    tap = Tap(404, b"x")
+    async with feeding([tap], timeout=buoy.Timeout(attempt=5)) as (_, feed), asyncio.TaskGroup() as tasks:
+        tasks.create_task(too_late())
+        with pytest.raises(buoy.HttpError, match="HTTP 404") as caught:
+            await feed.read(id=1)
+        await tap.left()
+    assert caught.value.__notes__ == ["The body of this answer did not come whole (TimeoutError): no rule has read it."]
 
 
 @pytest.mark.parametrize("line", ["X-Odd: %s", "Content-Type: text/%s"])

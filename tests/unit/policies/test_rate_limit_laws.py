@@ -1,6 +1,7 @@
 """The laws of the limiter under any traffic: the rate, the order, the pauses, and that nothing is lost."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import pairwise
 from math import inf
 from random import Random
@@ -98,6 +99,16 @@ class Traffic(RuleBasedStateMachine):
         if waiter is not None and not waiter.acted:
             self.asleep.remove(waiter)
             self.limiter.cancel(waiter.reservation, self.now)
+
+    @rule()
+    def look(self) -> None:
+        """Where it is idle any number of turns is to be had at once, and idle it is without a rate or a word."""
+        silent = not self.limits and self.quota[1] == self.paused_until == -inf
+        assert self.limiter.is_idle(self.now) or not silent
+        if self.limiter.is_idle(self.now):
+            other = deepcopy(self.limiter)
+            turns = [other.reserve(self.now, cost=100) for _ in range(5)]
+            assert [self.now] * 5 == [turn.act_at for turn in turns if isinstance(turn, Reservation)]
 
     @rule(seconds=SECONDS)
     def pause(self, seconds: float) -> None:
