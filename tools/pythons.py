@@ -1,6 +1,6 @@
 """Runs the tests against the built wheel on every Python from 3.11 to 3.14 found here, and says which were not found.
 
-`python -m tools.pythons [PYTEST_ARGUMENT...]`. Each version keeps its environment under `build/pythons/`, so that only
+`python -m tools.pythons [PYTEST_ARGUMENT...]`; without arguments all but those of ``ONCE``. Each version keeps its environment under `build/pythons/`, so that only
 the first run installs anything but the wheel.
 """
 
@@ -13,6 +13,14 @@ from pathlib import Path
 from tools.bootstrap import BUILD, ROOT, Python, Wanted, ensure, only_one, pip_install, say
 
 MINORS = ("3.11", "3.12", "3.13", "3.14")
+# What `make test` runs once: programs of others, and what takes minutes and is the same on every version.
+ONCE = (
+    "tests/fuzz",
+    "tests/integration/foreign",
+    "tests/integration/sidecar",
+    "tests/integration/telemetry/test_doctor.py",
+    "tests/integration/telemetry/test_overflow.py",
+)
 # Prints what identifies an interpreter, and fails where no environment could be made with it.
 PROBE = "import ensurepip, platform, sys, venv; print(platform.python_version(), sys.base_prefix, sep='\\n')"
 
@@ -71,7 +79,10 @@ def run_tests(python: Python, wheel: Path, arguments: Sequence[str]) -> tuple[in
     say(f"\nPython {python.version}, buoy from {where.strip()}")
     closing = "nothing ran"
     with subprocess.Popen(
-        [program, "-m", "pytest", "-q", *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [program, "-m", "pytest", "-q", *(arguments or [f"--ignore={path}" for path in ONCE])],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     ) as run:
         for line in run.stdout or ():
             say(line.rstrip())
