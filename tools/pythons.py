@@ -1,7 +1,7 @@
 """Runs the tests against the built wheel on every Python from 3.11 to 3.14 found here, and says which were not found.
 
-`python -m tools.pythons [PYTEST_ARGUMENT...]`; without arguments all but those of ``ONCE``. Each version keeps its environment under `build/pythons/`, so that only
-the first run installs anything but the wheel.
+`python -m tools.pythons [PYTEST_ARGUMENT...]`; without arguments all but those of ``ONCE``. Each version keeps its
+environment under `build/pythons/`, so that only the first run installs anything but the wheel.
 """
 
 import os
