@@ -255,6 +255,6 @@ def test_any_lie_is_a_difference(fixed: Path, tmp_path: Path, spoil: Callable[[E
 def test_an_sdk_that_lies_is_found_out(lies: Mapping[str, str], tmp_path: Path) -> None:
     """With a lie built into the SDK, the demo ends as ever, and the check that is there for that lie finds it."""
     program = ("-m", "tests.support.lying", ",".join(lies))
-    differences = judge(_run(tmp_path, FIXED, seconds="4", program=program)).differences
+    differences = judge(_run(tmp_path, FIXED, seconds="8", program=program)).differences
     found = {difference.split("]")[0].removeprefix("[") for difference in differences}
     assert {*lies.values()} <= found, differences[:20]
